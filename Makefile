@@ -1,0 +1,76 @@
+# Everything a user or a developer runs. `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+LOCKED := $(PIP) install --require-hashes --no-deps
+READY := $(VENV)/.ready
+SOURCES := src tests tools $(wildcard bench/*.py)
+BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test test-system check format lock bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv and install what requirements.lock names, hash by hash
+	@echo "Ready: $(BIN)/privrad --help"
+
+$(READY): pyproject.toml requirements.lock requirements-cuda.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "privrad needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Install one, then name it: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  echo "Note: privrad is tested with Python 3.11; $$($(PYTHON) --version) is untested."
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version); the first time takes some minutes."
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "$(PYTHON) cannot make $(VENV); on Debian and Ubuntu install the package python3-venv." >&2; exit 1; }
+	@echo "Installing $$(grep -c '==' requirements.lock) packages from requirements.lock, each checked by its hash."
+	@$(BIN)/python -m tools.torch_build pin requirements.lock > $(VENV)/torch-build.txt
+	@$(LOCKED) -r requirements.lock -c $(VENV)/torch-build.txt
+	@if $(BIN)/python -m tools.torch_build wants requirements-cuda.lock; then \
+	  echo "This build of torch asks for CUDA: installing $$(grep -c '==' requirements-cuda.lock) more packages (some GB)."; \
+	  $(LOCKED) -r requirements-cuda.lock; fi
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check check
+	@touch $@
+
+demo: $(READY) ## run the default study, config.yaml, from drawn radiographs to its report
+	@echo "Running the study in config.yaml on all cores; what is done already is kept."
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
+	@echo "The report: results/demo/report.html"
+
+test: $(READY) ## run all tests but the system tests
+	@echo "Running the tests."
+	@mkdir -p build && $(BIN)/pytest -m "not system" --junitxml=build/tests.xml; status=$$?; \
+	  echo "Each test's result: build/tests.xml"; exit $$status
+
+test-system: $(READY) ## run the tests that need fresh clones, servers, kills or a browser
+	@echo "Running the system tests; they clone, set up and run the project, so this takes a while."
+	@mkdir -p build && $(BIN)/pytest -m system --junitxml=build/tests-system.xml; status=$$?; \
+	  echo "Each test's result: build/tests-system.xml"; exit $$status
+
+check: $(READY) ## lint, check format and types, keep the import layers, lint the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/snakefmt --check Snakefile workflow
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+format: $(READY) ## format the Python and Snakemake files
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+lock: $(READY) ## refresh requirements.lock and requirements-cuda.lock
+	$(BIN)/python -m tools.lock
+
+bench: $(READY) ## measure every claim about speed: one JSON line each
+	@for bench in $(BENCHES); do $(BIN)/python -m bench.$$bench || exit 1; done
+
+clean: ## remove .venv, caches and build leftovers; results, private and work stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/privrad.egg-info
+	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""privrad: diagnostic models under differential privacy, from raw radiographs to a report."""

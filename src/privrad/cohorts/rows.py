@@ -1,0 +1,144 @@
+"""Source rows: what every adapter hands over, and the checks that all cohorts share.
+
+One row an image, all text, plus one int8 column per finding. `reason` is empty for a row that can be used, else the
+slug of the first fault found: a row is never taken out, so none is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import Path
+
+import pandas as pd
+
+from privrad import progress
+
+SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"} | dict.fromkeys(("", "u", "unknown", "o", "other"), "U")
+FLAGS = {"yes": True, "true": True, "1": True, "y": True, "no": False, "false": False, "0": False, "n": False}
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "validate": "validation",
+    "validation": "validation",
+    "val": "validation",
+    "test": "test",
+    "": "",
+}
+UNKNOWN_AGES = ("", "nan", "na", "n/a", "none", "unknown")
+YEARS = {"": 1.0, "+": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+OLDEST = 120
+
+
+def assemble(columns: dict[str, object], *, table: str) -> pd.DataFrame:
+    """Source rows from an adapter's columns; those it lacks are filled in.
+
+    Needed: image, patient, file. Filled: person (the patient; given only where a patient id stands for several
+    people), study (the image), view, age, sex, bedside, source_split (blank), origin (table and line), reason (blank).
+    A value that is missing in a given column is blank.
+    """
+    rows = pd.DataFrame(columns).astype("str").fillna("")
+    for name, default in (("person", "patient"), ("study", "image")):
+        if name not in rows:
+            rows[name] = rows[default]
+    for name in ("view", "age", "sex", "bedside", "source_split", "reason"):
+        if name not in rows:
+            rows[name] = pd.Series("", index=rows.index, dtype="str")
+    rows["origin"] = table + " line " + pd.Series(rows.index + 2, index=rows.index).astype("str")
+    return refuse(rows, (rows[["image", "patient", "study", "file"]] == "").any(axis=1), "missing_value")
+
+
+def refuse(rows: pd.DataFrame, fault: pd.Series, reason: str) -> pd.DataFrame:
+    """The rows with `reason` written where `fault` holds and no earlier fault stands."""
+    return rows.assign(reason=rows["reason"].mask(fault & (rows["reason"] == ""), reason))
+
+
+def frontal(rows: pd.DataFrame, view: pd.Series, *, blank: bool) -> pd.DataFrame:
+    """The rows with view PA or AP ("AP Supine" is AP); others are not frontal, nor is a blank one unless `blank`."""
+    word = view.str.upper().str.replace(r"[ _-].*$", "", regex=True)
+    allowed = ("PA", "AP", "") if blank else ("PA", "AP")
+    return refuse(rows.assign(view=word), ~word.isin(allowed), "not_frontal")
+
+
+def checked(rows: pd.DataFrame, *, root: Path) -> pd.DataFrame:
+    """The rows after all shared checks, with age in years, sex F, M or U, bedside nullable, source_split ours.
+
+    The disk is asked last, and only about rows without a fault.
+    """
+    rows = refuse(rows, _two_sexes(rows), "patient_with_two_sexes")
+    rows = refuse(rows, rows.duplicated("image"), "duplicate_image")
+    rows = _converted(rows)
+    rows = refuse(rows, rows["file"].map(_leaves), "outside_root")
+    usable = rows.loc[rows["reason"] == "", "file"]
+    present, escaping = _on_disk(usable, root=root)
+    rows = refuse(rows, rows["file"].isin(escaping), "outside_root")
+    return refuse(rows, ~rows["file"].isin(present), "missing_file")
+
+
+def tidy_path(files: pd.Series) -> pd.Series:
+    """Relative paths in their shortest form ("./a//b" is "a/b"); a blank one stays blank."""
+    rough = files.str.contains(r"(?:^|/)\.{0,2}(?:/|$)", regex=True) & (files != "")
+    return files.mask(rough, files[rough].map(posixpath.normpath))
+
+
+def ages(values: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Ages in years, and which are implausible.
+
+    Reads 58, 57.5, "50+" (50) and DICOM's age string ("058Y", "003M"); a blank or "unknown" one is NaN and no fault.
+    """
+    parts = values.str.upper().str.extract(r"^(-?\d+(?:\.\d+)?)\s*([+YMWD]?)$")
+    years = parts[0].astype("float64") * parts[1].map(YEARS).astype("float64")
+    unknown = values.str.lower().isin(UNKNOWN_AGES)
+    return years, ~unknown & ~years.between(0, OLDEST)
+
+
+def _converted(rows: pd.DataFrame) -> pd.DataFrame:
+    years, implausible = ages(rows["age"])
+    sex = rows["sex"].str.lower().map(SEXES).astype("object")
+    word = rows["bedside"].str.lower()
+    split = rows["source_split"].str.lower().map(SPLITS).astype("object")
+    rows = refuse(rows, implausible, "implausible_age")
+    rows = refuse(rows, sex.isna(), "unknown_sex")
+    rows = refuse(rows, ~word.isin([*FLAGS, ""]), "unknown_bedside")
+    rows = refuse(rows, split.isna(), "unknown_split")
+    return rows.assign(
+        age=years,
+        sex=sex.fillna("U").astype("str"),
+        bedside=word.map(FLAGS).astype("boolean"),
+        source_split=split.fillna("").astype("str"),
+    )
+
+
+def _two_sexes(rows: pd.DataFrame) -> pd.Series:
+    known = rows["sex"].str.lower().map(SEXES)
+    known = known.where(known.isin(["F", "M"]) & (rows["person"] != ""))
+    return known.groupby(rows["person"]).transform("nunique") > 1
+
+
+def _leaves(file: str) -> bool:
+    return file.startswith(("/", "../")) or file == ".." or "\0" in file
+
+
+def _on_disk(files: pd.Series, *, root: Path) -> tuple[set[str], set[str]]:
+    """Which files are there, and which of them lie outside `root` behind a link; each folder is listed once."""
+    home = os.path.realpath(root)
+    present: set[str] = set()
+    escaping: set[str] = set()
+    folders = files.str.replace(r"[^/]*$", "", regex=True)
+    for folder in progress.track(sorted(folders.unique()), what="folders listed"):
+        place = os.path.realpath(os.path.join(home, folder))
+        try:
+            with os.scandir(place) as entries:
+                found = [(entry.name, entry.is_symlink()) for entry in entries if os.path.isfile(entry)]
+        except OSError:
+            continue
+        inside = _within(place, home)
+        for name, link in found:
+            present.add(folder + name)
+            if not inside or (link and not _within(os.path.realpath(os.path.join(place, name)), home)):
+                escaping.add(folder + name)
+    return present, escaping
+
+
+def _within(place: str, home: str) -> bool:
+    return os.path.commonpath([place, home]) == home

@@ -1,0 +1,367 @@
+"""The study file: frozen models with bounds, and the only module that knows their shape."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Role = Literal["public", "private"]
+Activation = Literal["mish", "relu"]
+
+
+class ConfigError(ValueError):
+    """A study file that cannot be used; the message names every key at fault and what is allowed."""
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
+
+
+def _budget(value: object) -> object:
+    return math.inf if value in ("inf", ".inf") else value
+
+
+def _none(value: object) -> object:
+    return None if value == "none" else value
+
+
+def _expand(value: object) -> object:
+    """Replace ${NAME} by the environment variable of that name."""
+    if not isinstance(value, str):
+        return value
+    unset = [name for name in re.findall(r"\$\{(\w+)\}", value) if name not in os.environ]
+    if unset:
+        raise ValueError(f"environment variable {unset[0]} is not set; export it, or write the path itself")
+    return re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], value)
+
+
+Budget = Annotated[float, Field(gt=0, allow_inf_nan=True), BeforeValidator(_budget)]
+
+
+class Phantom(Frozen):
+    """A computer-drawn cohort, written in the layout that its cohort declares."""
+
+    patients: Annotated[int, Field(ge=1, le=1_000_000)]
+    size: Annotated[int, Field(ge=64, le=4096)] = 256
+    style: Role
+    images_per_patient: tuple[Annotated[int, Field(ge=1, le=8)], Annotated[int, Field(ge=1, le=8)]] = (1, 8)
+    prevalence: dict[Name, Share] = {}
+    difficulty: dict[str, Annotated[float, Field(gt=0, le=5)]] = {}
+    reader_noise: Share = 0.03
+
+
+class Cohort(Frozen):
+    """Where a cohort lies, how it is laid out, and how its source columns name the findings."""
+
+    id: Name
+    layout: Literal["mimic_cxr_jpg", "uka_cxr", "nih_cxr14", "covid_cxr"]
+    sensitivity: Literal["public", "synthetic", "private"]
+    root: Annotated[Path, BeforeValidator(_expand)] | None = None
+    phantom: Phantom | None = None
+    labels: dict[Name, str]
+    columns: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Cohort:
+        if (self.root is None) == (self.phantom is None):
+            raise ValueError("give either root (a folder that exists) or phantom (a cohort to draw), not both")
+        if self.phantom is not None and self.sensitivity != "synthetic":
+            raise ValueError("a phantom cohort has sensitivity: synthetic")
+        if self.phantom is None and self.sensitivity == "synthetic":
+            raise ValueError("sensitivity: synthetic is for phantom cohorts; use public or private")
+        return self
+
+
+class Split(Frozen):
+    """Shares of patients by keyed hash, or the cohort's own table."""
+
+    by: Literal["hash", "table"] = "hash"
+    validation: Share = 0.1
+    test: Share = 0.2
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> Split:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation + test must stay below 1, so that patients are left to train on")
+        return self
+
+
+class Cohorts(Frozen):
+    public: Cohort | None = None
+    private: Cohort
+
+
+class Splits(Frozen):
+    public: Split = Split(by="table")
+    private: Split = Split()
+
+
+class Image(Frozen):
+    size: Annotated[int, Field(ge=32, le=2048)] = 512
+    shards: Annotated[int, Field(ge=1, le=4096)] = 8
+
+
+class Model(Frozen):
+    network: Literal["resnet9", "resnet18", "resnet34"] = "resnet9"
+    width: Annotated[int, Field(ge=4, le=256)] = 64
+    groups: Annotated[int, Field(ge=1, le=64)] = 32
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Model:
+        if self.width % self.groups:
+            raise ValueError(f"groups {self.groups} must divide width {self.width}")
+        return self
+
+
+class Augmentation(Frozen):
+    """Random views of a training image: a mirrored one swaps left and right labels."""
+
+    flip: Share = 0.5
+    rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
+
+
+class Recipe(Frozen):
+    """An ordinary (not private) training."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
+    batch: Annotated[int, Field(ge=1, le=65536)] = 128
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 150
+    augmentation: Augmentation | None = Augmentation()
+
+
+class Pretraining(Recipe):
+    """The ordinary training on the public cohort, once per activation."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+
+
+class Privacy(Frozen):
+    """All that the guarantee of one run depends on, apart from its epsilon."""
+
+    unit: Literal["patient", "record"] = "patient"
+    population: Annotated[int, Field(ge=1)]
+    expected_batch: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1, le=100_000_000)]
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    clipping_norm: Annotated[float, Field(gt=0, le=1e6)] = 1.5
+    clipping: Literal["opacus"] = "opacus"
+    views: Annotated[int, Field(ge=1, le=64)] = 1
+    max_images_per_patient: Annotated[int, Field(ge=1)] | None = None
+    noise: Literal["reproducible", "release"] = "release"
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Privacy:
+        if self.expected_batch > self.population:
+            raise ValueError(f"expected_batch {self.expected_batch} must not exceed population {self.population}")
+        if self.delta >= 1 / self.population:
+            raise ValueError(f"delta {self.delta:g} must be below 1/population = {1 / self.population:.3g}")
+        if self.unit == "record" and self.max_images_per_patient is None:
+            raise ValueError("unit: record needs max_images_per_patient, the most images that any patient has")
+        if self.unit == "record" and self.views != 1:
+            raise ValueError("views are drawn from a patient's images; unit: record takes views: 1")
+        return self
+
+
+class Training(Frozen):
+    """Fine-tuning: the private recipe, and beside it the paper's recipe without privacy."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    positive_weights: Literal["public", "none"] | dict[Name, Annotated[float, Field(gt=0, le=1e4)]] = "public"
+    without_privacy: Recipe = Recipe()
+
+
+class Evaluation(Frozen):
+    redraws: Annotated[int, Field(ge=10, le=1_000_000)] = 1000
+    resample: Literal["patient", "image"] = "patient"
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    age_bands: tuple[Annotated[float, Field(ge=0, le=150)], ...] = (0, 30, 60, 70, 80, 100)
+    minimum_cell: Annotated[int, Field(ge=1)] = 10
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Evaluation:
+        if len(self.age_bands) < 2 or list(self.age_bands) != sorted(set(self.age_bands)):
+            raise ValueError(f"age_bands {list(self.age_bands)} must be two or more ascending ages")
+        return self
+
+
+class Performance(Frozen):
+    """What can change the speed, and nothing else beyond floating-point rounding."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    physical_batch: Annotated[int, Field(ge=1, le=65536)] = 64
+
+
+class Arm(Frozen):
+    """One fine-tuning: a budget and the recipe that it is trained with."""
+
+    name: str
+    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=True)]
+    recipe: Literal["private", "without_privacy", "matched", "none"]
+
+    @property
+    def activation(self) -> Activation:
+        return "relu" if self.recipe == "without_privacy" else "mish"
+
+
+class Experiment(Frozen):
+    findings: Annotated[tuple[Name, ...], Field(min_length=1)]
+    cohorts: Cohorts
+    split: Splits = Splits()
+    image: Image = Image()
+    model: Model = Model()
+    pretraining: Annotated[Pretraining | None, BeforeValidator(_none)]
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    privacy: Privacy
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Experiment:
+        if self.pretraining is not None and self.cohorts.public is None:
+            raise ValueError("pretraining needs cohorts.public; give one, or set pretraining: none")
+        if self.training.positive_weights == "public" and self.cohorts.public is None:
+            raise ValueError("training.positive_weights: public needs cohorts.public; give one, or constants, or none")
+        for role, cohort in self.roles.items():
+            missing = set(self.findings) - set(cohort.labels)
+            if missing:
+                raise ValueError(f"cohorts.{role}.labels lacks {sorted(missing)}: say which column holds each")
+            if cohort.sensitivity == "private" and role == "public":
+                raise ValueError("cohorts.public must not have sensitivity: private, since pretraining protects nobody")
+        for values, key in ((self.budgets, "budgets"), (self.seeds, "seeds"), (self.findings, "findings")):
+            if len(set(values)) != len(values):
+                raise ValueError(f"{key} {list(values)} must not repeat a value")
+        if isinstance(self.training.positive_weights, dict):
+            missing = set(self.findings) ^ set(self.training.positive_weights)
+            if missing:
+                raise ValueError(f"training.positive_weights must name each finding once; at fault: {sorted(missing)}")
+        if self.cohorts.private.sensitivity == "private" and self.privacy.noise == "reproducible":
+            raise ValueError(
+                "privacy.noise: reproducible can be subtracted by who knows the seed; a private cohort needs release"
+            )
+        return self
+
+    @property
+    def roles(self) -> dict[Role, Cohort]:
+        """The cohorts in use, by role."""
+        roles: dict[Role, Cohort] = {"private": self.cohorts.private}
+        if self.cohorts.public is not None:
+            roles["public"] = self.cohorts.public
+        return roles
+
+    @property
+    def arms(self) -> dict[str, Arm]:
+        """Epsilon 0 (not fine-tuned), each budget, and beside `inf` its matched recipe; by name."""
+        arms = [Arm(name="eps-0", epsilon=0, recipe="none")]
+        for budget in sorted(self.budgets):
+            if math.isinf(budget):
+                arms.append(Arm(name="eps-inf-matched", epsilon=budget, recipe="matched"))
+                arms.append(Arm(name="eps-inf", epsilon=budget, recipe="without_privacy"))
+            else:
+                arms.append(Arm(name=f"eps-{budget:g}", epsilon=budget, recipe="private"))
+        return {arm.name: arm for arm in arms}
+
+    def settings(self, arm: Arm) -> dict[str, Any]:
+        """What the training of one arm depends on, and nothing that it does not."""
+        parts: dict[str, Any] = {"findings": self.findings, "model": self.model.model_dump()}
+        if arm.recipe == "none":
+            return parts
+        parts["positive_weights"] = self.training.positive_weights
+        if arm.recipe == "without_privacy":
+            return parts | {"recipe": self.training.without_privacy.model_dump()}
+        of_guarantee = {"delta", "clipping_norm", "clipping", "noise", "max_images_per_patient"}
+        privacy = self.privacy.model_dump(exclude=of_guarantee if arm.recipe == "matched" else None)
+        return parts | {"privacy": privacy, "learning_rate": self.training.learning_rate}
+
+    @property
+    def activations(self) -> tuple[Activation, ...]:
+        """The activations that pretraining is needed for."""
+        return tuple(sorted({arm.activation for arm in self.arms.values()}))
+
+
+class Study(Frozen):
+    study: Name
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    performance: Performance = Performance()
+    experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a repeated key is an error, not a silent choice of the last."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    repeated = sorted({key for key in keys if keys.count(key) > 1})
+    if repeated:
+        raise yaml.YAMLError(
+            f"key {repeated[0]!r} stands twice in the block at line {node.start_mark.line + 1}; keep one"
+        )
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load(path: Path) -> Study:
+    """Read one study file.
+
+    Raises ConfigError when it is missing, not YAML, or holds a key or value that is not allowed.
+    """
+    try:
+        raw: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(f"study file {path}: {error.strerror}; give an existing file by --configfile") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"study file {path} is not YAML that can be used: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"study file {path} must hold keys and values; see config.yaml for one that works")
+    try:
+        return Study.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(
+            f"study file {path}:\n" + "\n".join(_complaint(fault, raw) for fault in error.errors())
+        ) from None
+
+
+def _complaint(fault: Any, raw: Any) -> str:
+    """One line: the key as it stands in the file, its value, and what is allowed."""
+    node, path = raw, []
+    for part in fault["loc"]:
+        within = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
+        if within:
+            node = node[part]
+        elif fault["type"] != "missing" or part != fault["loc"][-1]:
+            continue
+        path.append(str(part))
+    key = ".".join(path) or "the study"
+    if fault["type"] == "extra_forbidden":
+        return f"  {key}: unknown key; remove it or correct its spelling. Allowed here: {_siblings(fault['loc'])}"
+    value = "" if isinstance(node, dict) else f" = {node!r}"
+    return f"  {key}{value}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _siblings(location: tuple[int | str, ...]) -> str:
+    """The keys allowed beside the last one of `location`."""
+    model: Any = Study
+    for part in location[:-1]:
+        fields = getattr(model, "model_fields", {})
+        model = _model_within(fields[part].annotation) if part in fields else model
+    return ", ".join(sorted(getattr(model, "model_fields", {}))) or "none"
+
+
+def _model_within(annotation: Any) -> Any:
+    """The first model that an annotation holds, such as Cohort in `Cohort | None`."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    found = (_model_within(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model is not None), None)

@@ -1,0 +1,144 @@
+"""From stored values to presentation values: DICOM PS3.3, sections C.7.6.3, C.11.1 and C.11.2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from pydicom.dataset import Dataset
+
+from privrad.imaging.unreadable import Unreadable
+
+
+def present(raw: np.ndarray, header: Dataset) -> np.ndarray:
+    """Map raw pixels to presentation values, bright where the body is dense, float32 [rows, columns].
+
+    `raw` holds unsigned integers of the allocated width, garbage above the stored bits allowed, or finite floats. In
+    order: the stored bits with their sign, the modality table or rescale, the first VOI table or else the first window
+    (to 0..1), and inversion where MONOCHROME1 or an INVERSE presentation shape (or both: once) asks for it.
+    Padding becomes the darkest value that other pixels have. Raises Unreadable for a window or table that is not valid.
+    """
+    if raw.dtype.kind == "u" and raw.dtype.itemsize <= 2:
+        levels = np.arange(2 ** (8 * raw.dtype.itemsize), dtype=np.uint32)
+        values, padding = _map(_stored(levels, header), header)
+        return _look_up(raw, values.astype(np.float32), padding)
+    stored = _stored(raw, header) if raw.dtype.kind == "u" else raw.astype(np.float64)
+    values, padding = _map(stored, header)
+    if padding.any() and not padding.all():
+        values[padding] = values[~padding].min()
+    return values.astype(np.float32)
+
+
+def _look_up(raw: np.ndarray, table: np.ndarray, padding: np.ndarray) -> np.ndarray:
+    if padding.any():
+        table[padding] = np.inf
+        darkest = cv2.minMaxLoc(cv2.LUT(raw, table))[0]
+        table[padding] = darkest if np.isfinite(darkest) else 0
+    return cv2.LUT(raw, table)
+
+
+def _stored(raw: np.ndarray, header: Dataset) -> np.ndarray:
+    """The integers in the stored bits, signed where the header says so, as float64."""
+    bits = int(header.BitsStored)
+    shift = int(header.get("HighBit", bits - 1)) + 1 - bits
+    if not 1 <= bits <= int(header.BitsAllocated) or shift < 0:
+        said = f"{bits} bits stored of {header.BitsAllocated}, the highest at {bits + shift - 1}"
+        raise Unreadable("unreadable_file", f"the header contradicts itself: {said}; export the image again")
+    values = ((raw >> np.uint32(shift)) & np.uint32(2**bits - 1)).astype(np.float64)
+    if header.PixelRepresentation == 1:
+        values[values >= 2 ** (bits - 1)] -= 2**bits
+    return values
+
+
+def _map(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Presentation values of stored ones, and which of them are padding."""
+    values = _interest(_modality(stored, header), header)
+    if header.PhotometricInterpretation == "MONOCHROME1" or header.get("PresentationLUTShape") == "INVERSE":
+        values = values.min() + values.max() - values
+    return values, _padding(stored, header)
+
+
+def _padding(stored: np.ndarray, header: Dataset) -> np.ndarray:
+    first = _number(header, "PixelPaddingValue")
+    if first is None:
+        return np.zeros(stored.shape, dtype=bool)
+    last = _number(header, "PixelPaddingRangeLimit")
+    ends = [_as_stored(value, header) for value in (first, first if last is None else last)]
+    return (stored >= min(ends)) & (stored <= max(ends))
+
+
+def _as_stored(value: float, header: Dataset) -> float:
+    """A padding value written with the other signedness than the pixels, brought to theirs."""
+    span, signed = 2.0 ** int(header.BitsAllocated), header.get("PixelRepresentation")
+    if signed == 1 and value >= span / 2:
+        return value - span
+    return value + span if signed == 0 and value < 0 else value
+
+
+def _modality(values: np.ndarray, header: Dataset) -> np.ndarray:
+    tables = header.get("ModalityLUTSequence")
+    if tables:
+        return _through_table(values, tables[0])
+    slope, intercept = _number(header, "RescaleSlope"), _number(header, "RescaleIntercept")
+    return values * (1.0 if slope is None else slope) + (intercept or 0.0)
+
+
+def _interest(values: np.ndarray, header: Dataset) -> np.ndarray:
+    tables = header.get("VOILUTSequence")
+    if tables:
+        return _through_table(values, tables[0])
+    centre, width = _number(header, "WindowCenter"), _number(header, "WindowWidth")
+    if centre is None or width is None:
+        return values
+    return window(values, centre=centre, width=width, function=header.get("VOILUTFunction") or "LINEAR")
+
+
+def window(values: np.ndarray, *, centre: float, width: float, function: str) -> np.ndarray:
+    """Map values to 0..1 by a window, PS3.3 C.11.2.1.2 and C.11.2.1.3.
+
+    `function` is LINEAR (width at least 1), LINEAR_EXACT or SIGMOID (width above 0). Raises Unreadable otherwise.
+    """
+    if not np.isfinite([centre, width]).all() or width < (1 if function == "LINEAR" else 1e-12):
+        raise Unreadable("invalid_window", f"window centre {centre:g}, width {width:g} ({function}); correct it")
+    if function == "LINEAR" and width == 1:
+        return np.where(values > centre - 0.5, 1.0, 0.0)
+    if function == "LINEAR":
+        return np.clip((values - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+    if function == "LINEAR_EXACT":
+        return np.clip((values - centre) / width + 0.5, 0, 1)
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
+    raise Unreadable("invalid_window", f"VOI LUT function {function!r}; LINEAR, LINEAR_EXACT and SIGMOID are known")
+
+
+def _through_table(values: np.ndarray, item: Dataset) -> np.ndarray:
+    """Values through a lookup table, PS3.3 C.11.1.1: what lies beyond its ends takes the entry at that end."""
+    count, first = (int(part) for part in item.LUTDescriptor[:2])
+    count = (count & 0xFFFF) or 2**16
+    if first >= 2**15 and values.min() < 0:
+        first -= 2**16
+    entries = _entries(item.LUTData, count)
+    places = np.clip(np.rint(values - first), 0, count - 1).astype(np.intp)
+    mapped: np.ndarray = entries[places]
+    return mapped
+
+
+def _entries(data: Any, count: int) -> np.ndarray:
+    """The entries of a table, from 16-bit words, packed bytes or pydicom's list."""
+    if isinstance(data, bytes):
+        entries = np.frombuffer(data, "<u2" if len(data) >= 2 * count else "u1").astype(np.float64)
+    else:
+        words = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
+        entries = (words if words.size >= count else words.astype("<u2").view("u1")).astype(np.float64)
+    if entries.size < count:
+        raise Unreadable("invalid_table", f"a lookup table has {entries.size} of {count} entries; export it again")
+    return entries[:count]
+
+
+def _number(header: Dataset, keyword: str) -> float | None:
+    """The first value of an element, or None where it is absent or empty."""
+    value: Any = header.get(keyword)
+    if value is None or isinstance(value, str | bytes) or not hasattr(value, "__len__"):
+        return None if value in (None, "", b"") else float(value)
+    return float(value[0]) if len(value) else None

@@ -1,0 +1,34 @@
+"""The refusal of an image: why, and what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LARGEST = 2**28
+
+
+class Unreadable(ValueError):  # noqa: N818
+    """An image that gives no radiograph.
+
+    `reason` is a short lasting name, fit for counting; `remedy` says what was met and how to mend it.
+    """
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(reason, remedy)
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.remedy}"
+
+    def of(self, path: Path) -> Unreadable:
+        """The same refusal with the file named."""
+        return Unreadable(self.reason, f"{path}: {self.remedy}")
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuse an image without pixels or with more than 2**28 of them, before any are decoded."""
+    if rows < 1 or columns < 1:
+        raise Unreadable("unreadable_file", f"{rows} rows and {columns} columns; export the image again")
+    if rows * columns > LARGEST:
+        raise Unreadable("too_large", f"{rows} x {columns} exceeds {LARGEST} pixels; export it at a lower resolution")

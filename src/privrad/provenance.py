@@ -1,0 +1,70 @@
+"""Which source files a module's results depend on."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def sources(module: str) -> list[Path]:
+    """The files behind `module` (such as "cohorts.split"): itself, all it imports of privrad, and their data files.
+
+    Imports are read from the source text, wherever they stand in it. Raises ValueError for a module that privrad lacks.
+    """
+    if _file(module) is None:
+        raise ValueError(
+            f"module {module!r} is not one of privrad's; name a file below {PACKAGE.name}/, such as 'cohorts.split'"
+        )
+    found: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        file = _file(waiting.pop())
+        if file is None or file in found:
+            continue
+        found.add(file)
+        found.update(_data_beside(file))
+        waiting.extend(_imports(file))
+    return sorted(found)
+
+
+def _file(module: str) -> Path | None:
+    path = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _data_beside(file: Path) -> Iterator[Path]:
+    if file.parent != PACKAGE:
+        for path in file.parent.rglob("*"):
+            if path.is_file() and path.suffix not in {".py", ".pyc"}:
+                yield path
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """Modules of privrad named by the import statements of `file`, without the leading package name."""
+    within = file.relative_to(PACKAGE).parent.parts
+    for depth in range(len(within) + 1):
+        yield ".".join(within[:depth])
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, within)
+            names = [base] + [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith(f"{PACKAGE.name}."):
+                yield name.removeprefix(f"{PACKAGE.name}.")
+
+
+def _absolute(node: ast.ImportFrom, within: tuple[str, ...]) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = [PACKAGE.name, *within][: len(within) + 2 - node.level]
+    return ".".join([*parts, node.module] if node.module else parts)

@@ -1,0 +1,159 @@
+"""What a study left in its results folder, read as it is: one account an experiment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from privrad import config, files
+from privrad.imaging import shards
+
+
+class ReportError(ValueError):
+    """A results folder that no report can be written from; the message names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class CohortAccount:
+    """One cohort: its declaration, its split, its refusals, and its prepared images."""
+
+    role: config.Role
+    declared: config.Cohort
+    balance: pd.DataFrame
+    refused: Mapping[str, int]
+    refused_in_preparation: Mapping[str, int]
+    prepared: shards.Images
+    manifest: Path
+    paths: Path
+    root: Path
+
+
+@dataclass(frozen=True)
+class Model:
+    """One training of an arm: what it did, and what it guarantees."""
+
+    arm: config.Arm
+    seed: int
+    training: Mapping[str, Any]
+    certificate: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Account:
+    """All of one experiment, with the hash of each file that a number of the report comes from."""
+
+    name: str
+    experiment: config.Experiment
+    cohorts: tuple[CohortAccount, ...]
+    pretrainings: Mapping[str, Mapping[str, Any]]
+    models: tuple[Model, ...]
+    metrics: pd.DataFrame
+    differences: pd.DataFrame
+    summary: Mapping[str, Any]
+    sources: Mapping[str, str]
+
+
+class _Folder:
+    """Reads files below one folder, and keeps the hash of each."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.hashes: dict[str, str] = {}
+
+    def path(self, *parts: str) -> Path:
+        path = self.root.joinpath(*parts)
+        if not path.is_file():
+            raise ReportError(f"{path} is missing; make it with `snakemake`, which runs the steps before the report")
+        self.hashes[path.relative_to(self.root).as_posix()] = files.sha256(path)
+        return path
+
+    def csv(self, *parts: str) -> pd.DataFrame:
+        path = self.path(*parts)
+        try:
+            return pd.read_csv(
+                path, dtype={"group": str, "value": object} if "balance" in parts[-1] else {"group": str}
+            )
+        except (ValueError, UnicodeDecodeError) as error:
+            raise ReportError(
+                f"{path} is not a table that can be read ({error}); delete it and run snakemake"
+            ) from None
+
+    def json(self, *parts: str) -> dict[str, Any]:
+        path = self.path(*parts)
+        try:
+            read = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ReportError(f"{path} is not JSON ({error}); delete it and run snakemake again") from None
+        if not isinstance(read, dict):
+            raise ReportError(f"{path} must hold keys and values; delete it and run snakemake again")
+        return read
+
+
+def read(
+    name: str,
+    experiment: config.Experiment,
+    *,
+    results: Path,
+    private: Path,
+    roots: Mapping[tuple[str, config.Role], Path],
+) -> Account:
+    """Read the results of one experiment; `results` and `private` are the study's folders.
+
+    Raises ReportError when a file is missing or damaged.
+    """
+    folder = _Folder(results / name)
+    metrics = folder.csv("evaluate", "metrics.csv")
+    metrics["note"] = metrics["note"].fillna("").astype(str)
+    models = []
+    for arm in experiment.arms.values():
+        for seed in experiment.seeds if arm.recipe != "none" else experiment.seeds[:1]:
+            place = ("finetune", arm.name, f"seed-{seed}")
+            training, certificate = folder.json(*place, "training.json"), folder.json(*place, "certificate.json")
+            models.append(Model(arm, seed, training, certificate))
+    activations = experiment.activations if experiment.pretraining else ()
+    return Account(
+        name=name,
+        experiment=experiment,
+        cohorts=tuple(
+            _cohort(folder, role, cohort, experiment, private=private / name, root=roots[name, role])
+            for role, cohort in sorted(experiment.roles.items())
+        ),
+        pretrainings={each: folder.json("pretrain", each, "training.json") for each in activations},
+        models=tuple(models),
+        metrics=metrics,
+        differences=folder.csv("evaluate", "differences.csv"),
+        summary=folder.json("evaluate", "summary.json"),
+        sources={f"{name}/{path}": digest for path, digest in sorted(folder.hashes.items())},
+    )
+
+
+def _cohort(
+    folder: _Folder,
+    role: config.Role,
+    cohort: config.Cohort,
+    experiment: config.Experiment,
+    *,
+    private: Path,
+    root: Path,
+) -> CohortAccount:
+    refused = folder.csv("ingest", role, "refused.csv")
+    names = [f"shard-{shard:03d}.safetensors" for shard in range(experiment.image.shards)]
+    prepared = shards.open_shards([folder.path("prepare", role, name) for name in names])
+    for name in names:
+        del folder.hashes[f"prepare/{role}/{name}"]
+    return CohortAccount(
+        role=role,
+        declared=cohort,
+        balance=folder.csv("split", role, "balance.csv"),
+        refused=dict(zip(refused["reason"].astype(str), refused["count"].astype(int), strict=True)),
+        refused_in_preparation={reason: int(count) for reason, count in sorted(prepared.refused.items())},
+        prepared=prepared,
+        manifest=folder.root / "ingest" / role / "manifest.parquet",
+        paths=private / "ingest" / role / "paths.parquet",
+        root=root,
+    )

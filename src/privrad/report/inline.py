@@ -1,0 +1,67 @@
+"""Figures and pictures as parts of the page itself, so that it needs nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+
+import cv2
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from privrad.report import figures
+
+THEMED = {
+    "ink": figures.INK,
+    "muted": figures.MUTED,
+    "grid": figures.GRID,
+    "zone": figures.ZONE,
+    "budget": figures.BUDGET,
+    "plain": figures.PLAIN,
+    "matched": figures.MATCHED,
+    "untrained": figures.UNTRAINED,
+    **{f"series-{order}": colour for order, colour in enumerate(figures.SERIES)},
+}
+
+
+def svg(figure: Figure, *, name: str, described: str) -> Markup:
+    """The figure as an SVG element for the page: ids begin with `name`, colours follow the page's theme.
+
+    `described` is what a screen reader says of it.
+    """
+    buffer = io.StringIO()
+    figure.patch.set_visible(False)
+    for axes in figure.axes:
+        axes.patch.set_visible(False)
+    with matplotlib.rc_context(figures.STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    drawn = buffer.getvalue()
+    drawn = drawn[drawn.index("<svg") :]
+    drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r'\bid="', f'id="{name}-', drawn)
+    drawn = re.sub(r'href="#', f'href="#{name}-', drawn).replace("url(#", f"url(#{name}-")
+    drawn = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|xmlns(:xlink)?="[^"]*"|version="1.1"', "", drawn)
+    drawn = drawn.replace("xlink:href", "href")
+    for variable, colour in THEMED.items():
+        drawn = drawn.replace(colour, f"var(--{variable})")
+    title = f'<title id="{name}-title">{html.escape(described)}</title>'
+    opening = f'<svg role="img" aria-labelledby="{name}-title" '
+    return Markup(drawn.replace("<svg ", opening, 1).replace(">", f">{title}", 1).strip())
+
+
+def png(pixels: NDArray[np.generic], *, longest: int) -> str:
+    """A grey picture as a PNG data URI: shrunk to sides of at most `longest`, its range spread from black to white."""
+    grey = np.asarray(pixels, dtype=np.float32)
+    scale = longest / max(grey.shape)
+    if scale < 1:
+        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+        grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
+    low, high = float(grey.min()), float(grey.max())
+    shown = np.round((grey - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    _, encoded = cv2.imencode(".png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()

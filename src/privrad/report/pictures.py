@@ -1,0 +1,73 @@
+"""Radiographs before and after preparation, of public and drawn cohorts only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from privrad.imaging.prepare import locate
+from privrad.imaging.read import read_radiograph
+from privrad.report import inline, words
+from privrad.report.account import CohortAccount
+
+LONGEST = 288
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One radiograph: data URIs of the picture as it came and as the network sees it, and what it shows."""
+
+    before: str
+    after: str
+    caption: str
+    size: str
+
+
+def pairs(cohort: CohortAccount, *, findings: Sequence[str], count: int = 4) -> list[Pair]:
+    """A few radiographs of different patients, the same ones every time; none of a cohort with sensitivity private."""
+    if cohort.declared.sensitivity == "private":
+        return []
+    manifest = pd.read_parquet(cohort.manifest).set_index("image_id")
+    paths = pd.read_parquet(cohort.paths).set_index("image_id")["path"]
+    rows = {image_id: row for row, image_id in enumerate(cohort.prepared.image_ids)}
+    prepared = manifest[manifest.index.isin(list(rows))].drop_duplicates("patient_id")
+    chosen = _varied(prepared, findings=findings, count=count)
+    after = cohort.prepared.take([rows[str(image_id)] for image_id in chosen.index])
+    found = []
+    for image_id, shown, (_, facts) in zip(chosen.index, after, chosen.iterrows(), strict=True):
+        before = read_radiograph(locate(cohort.root, paths[image_id]))
+        found.append(
+            Pair(
+                before=inline.png(before, longest=LONGEST),
+                after=inline.png(shown, longest=LONGEST),
+                caption=_caption(facts, findings=findings),
+                size=f"{before.shape[1]} × {before.shape[0]} to {shown.shape[1]} × {shown.shape[0]} pixels",
+            )
+        )
+    return found
+
+
+def _varied(prepared: pd.DataFrame, *, findings: Sequence[str], count: int) -> pd.DataFrame:
+    """A radiograph without a finding, then some with as little as possible beside one finding each, then the first."""
+    pool = prepared.sort_index()
+    positives = pool[list(findings)].sum(axis=1).sort_values(kind="stable")
+    wished = list(findings)[:: math.ceil(len(findings) / max(count - 1, 1))]
+    chosen = list(positives.index[positives == 0][:1])
+    for finding in wished:
+        having = positives[pool[finding].loc[positives.index] == 1].drop(index=chosen, errors="ignore")
+        chosen += list(having.index[:1])
+    chosen += [image_id for image_id in pool.index if image_id not in chosen]
+    return pool.loc[chosen[:count]]
+
+
+def _caption(facts: pd.Series[Any], *, findings: Sequence[str]) -> str:
+    positive = [words.finding(finding).lower() for finding in findings if facts[finding] == 1]
+    about = [words.group("sex", str(facts["sex"]))] * (facts["sex"] in ("F", "M"))
+    about += [f"{facts['age']:.0f} years"] * (facts["age"] == facts["age"])
+    about += [str(facts["view"])] * bool(facts["view"])
+    labelled = words.listed(positive).capitalize() or "No finding"
+    return labelled + (f" ({', '.join(about)})" if about else "")

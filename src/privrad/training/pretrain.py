@@ -1,0 +1,91 @@
+"""Train on the public cohort, without privacy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from privrad import config, files
+from privrad.imaging.shards import open_shards
+from privrad.training import checkpoint, data, loss, ordinary
+from privrad.training.scores import score
+from privrad.training.session import computing
+
+
+def run(
+    *,
+    shards: Sequence[Path],
+    manifest: Path,
+    assignment: Path,
+    findings: Sequence[str],
+    pretraining: config.Pretraining,
+    model: config.Model,
+    activation: config.Activation,
+    seed: int,
+    performance: config.Performance,
+    out: Path,
+    report: Path,
+) -> None:
+    """Write the weights of the last epoch, and an account of the training.
+
+    The loss is the binary cross-entropy weighted by the inverse frequencies of the public training split. The account
+    holds the loss of each epoch and the AUROC on the validation split, all public.
+    """
+    images = open_shards(shards)
+    train = data.load(images, manifest=manifest, assignment=assignment, findings=findings, split="train")
+    weights = loss.inverse_frequencies(
+        data.tabulate(manifest, assignment, findings=findings, split="train"), findings=findings
+    )
+    architecture = checkpoint.Architecture.of(model, activation=activation, findings=findings)
+    with computing(performance) as device:
+        network = architecture.build(seed=seed).to(device)
+        losses = ordinary.fit(
+            network,
+            train,
+            findings=findings,
+            recipe=pretraining,
+            loss=loss.weighted(loss.as_tensor(weights, findings=findings, device=device)),
+            generator=np.random.default_rng([seed, 1]),
+            device=device,
+            physical_batch=performance.physical_batch,
+            what=f"pretraining ({activation}), epochs",
+        )
+        checkpoint.save(out, network, architecture=architecture)
+        held_out = _validation(images, manifest, assignment, findings)
+        scores = (
+            score(network, held_out, device=device, physical_batch=performance.physical_batch) if held_out else None
+        )
+    account: dict[str, Any] = {
+        "activation": activation,
+        "recipe": pretraining.model_dump(),
+        "optimiser": "NAdam",
+        "loss": "binary cross-entropy, mean over findings",
+        "positive_weights": weights,
+        "loss_by_epoch": losses,
+        "training_images": len(train),
+        "training_patients": int(train.table["patient_id"].nunique()),
+        "validation_images": len(held_out) if held_out else 0,
+        "validation_auroc": _aurocs(held_out, scores, findings) if held_out is not None and scores is not None else {},
+        "weights_sha256": files.sha256(out),
+    }
+    files.write_json(report, account)
+
+
+def _validation(images: Any, manifest: Path, assignment: Path, findings: Sequence[str]) -> data.Part | None:
+    if data.tabulate(manifest, assignment, findings=findings, split="validation").empty:
+        return None
+    return data.load(images, manifest=manifest, assignment=assignment, findings=findings, split="validation")
+
+
+def _aurocs(part: data.Part, scores: Any, findings: Sequence[str]) -> dict[str, float | None]:
+    """The AUROC of each finding, None where all labels are alike."""
+    from sklearn.metrics import roc_auc_score
+
+    values: dict[str, float | None] = {}
+    for place, finding in enumerate(findings):
+        labels = part.labels[:, place]
+        values[finding] = float(roc_auc_score(labels, scores[:, place])) if len(np.unique(labels)) == 2 else None
+    return values

@@ -1,0 +1,146 @@
+"""Small cohorts on disk, and ingest of them, for the tests of this folder. Images are empty files: none is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from privrad import config
+from privrad.cohorts import ingest, mimic_cxr_jpg
+
+KEY = bytes(range(32))
+UKA_LABELS = {"cardiomegaly": "heart", "congestion": "congestion"}
+MIMIC_LABELS = {"cardiomegaly": "Cardiomegaly", "effusion": "Pleural Effusion"}
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where ingest writes, and what it wrote."""
+
+    folder: Path
+
+    @property
+    def places(self) -> dict[str, Path]:
+        names = {"manifest": "manifest.parquet", "paths": "paths.parquet", "refused": "r.csv", "rejects": "x.csv"}
+        return {role: self.folder / role / name for role, name in names.items()}
+
+    @property
+    def images(self) -> pd.DataFrame:
+        """The manifest with the plain path, patient and study of each image, indexed by path."""
+        manifest, paths = pd.read_parquet(self.places["manifest"]), pd.read_parquet(self.places["paths"])
+        return manifest.merge(paths, on="image_id", validate="1:1").set_index("path").sort_index()
+
+    @property
+    def refused(self) -> dict[str, int]:
+        counts = pd.read_csv(self.places["refused"])
+        assert list(counts.columns) == ["reason", "count"]
+        return dict(zip(counts["reason"], counts["count"], strict=True))
+
+    @property
+    def rejects(self) -> list[tuple[str, str]]:
+        """File and reason of each refused row; each has a remedy."""
+        table = pd.read_csv(self.places["rejects"], dtype=str, keep_default_na=False)
+        assert list(table.columns) == ["file", "reason", "remedy"]
+        assert all(remedy.endswith(".") for remedy in table["remedy"])
+        return list(zip(table["file"], table["reason"], strict=True))
+
+
+def cohort(
+    layout: str, root: Path, labels: Mapping[str, str], columns: Mapping[str, str] | None = None
+) -> config.Cohort:
+    return config.Cohort.model_validate(
+        {
+            "id": "here",
+            "layout": layout,
+            "sensitivity": "public",
+            "root": root,
+            "labels": dict(labels),
+            "columns": dict(columns or {}),
+        }
+    )
+
+
+def run_ingest(chosen: config.Cohort, out: Path, *, key: bytes = KEY) -> Outputs:
+    outputs = Outputs(out)
+    assert chosen.root is not None
+    ingest.run(chosen, findings=list(chosen.labels), root=chosen.root, key=key, **outputs.places)
+    return outputs
+
+
+def uka_row(image: str, patient: str, **changes: str) -> dict[str, str]:
+    row = {
+        "image": image,
+        "patient_id": patient,
+        "study_id": f"study of {image}",
+        "study_date": "2015-03-01",
+        "age": "64",
+        "sex": "F",
+        "view": "AP",
+        "bedside": "yes",
+        "heart": "normal",
+        "congestion": "negative",
+    }
+    return row | changes
+
+
+def write_uka(root: Path, rows: Sequence[Mapping[str, str]], *, table: str = "uka_cxr.csv", absent: str = "") -> Path:
+    """The table, and an empty file for each image except `absent`."""
+    root.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(root / table, index=False)
+    for row in rows:
+        if row["image"] not in ("", absent) and not row["image"].startswith(("/", "..")):
+            place = root / row["image"]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+    return root
+
+
+def ingest_uka(folder: Path, rows: Sequence[Mapping[str, str]], *, absent: str = "") -> Outputs:
+    root = write_uka(folder / "uka", rows, absent=absent)
+    return run_ingest(cohort("uka_cxr", root, UKA_LABELS), folder / "out")
+
+
+def mimic_row(image: str, patient: str, study: str, **changes: str) -> dict[str, str]:
+    row = {
+        "dicom_id": image,
+        "subject_id": patient,
+        "study_id": study,
+        "ViewPosition": "PA",
+        "StudyDate": "21800506",
+        "split": "train",
+        "Cardiomegaly": "1.0",
+        "Pleural Effusion": "",
+    }
+    return row | changes
+
+
+def write_mimic(root: Path, rows: Sequence[Mapping[str, str]]) -> Path:
+    """The three tables and the tree of MIMIC-CXR-JPG."""
+    root.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows)
+    keys = ["subject_id", "study_id"]
+    table[["dicom_id", *keys, "ViewPosition", "StudyDate"]].to_csv(root / mimic_cxr_jpg.METADATA, index=False)
+    table[["dicom_id", *keys, "split"]].to_csv(root / mimic_cxr_jpg.SPLIT, index=False)
+    labels = table[[*keys, *MIMIC_LABELS.values()]].drop_duplicates(keys)
+    labels.to_csv(root / mimic_cxr_jpg.CHEXPERT, index=False)
+    for row in rows:
+        folder = root / "files" / f"p{row['subject_id'][:2]}" / f"p{row['subject_id']}" / f"s{row['study_id']}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{row['dicom_id']}.jpg").touch()
+    return root
+
+
+def real_data() -> Path:
+    """The folder of real radiographs; without it a test is skipped, on a build server it fails."""
+    default = Path(__file__).parents[2] / "../shared/data"
+    folder = Path(os.environ.get("PRIVRAD_REAL_DATA", default))
+    if not folder.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"real radiographs are missing at {folder}; set PRIVRAD_REAL_DATA")
+        pytest.skip("set PRIVRAD_REAL_DATA to the folder of real radiographs")
+    return folder

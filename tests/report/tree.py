@@ -1,0 +1,194 @@
+"""A study's results folder with made-up numbers, to write reports from without training anything."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from privrad import config, files
+from privrad.evaluation import evaluate
+from privrad.imaging import shards
+
+FINDINGS = (
+    *("cardiomegaly", "congestion", "pleural_effusion_right", "pleural_effusion_left"),
+    *("pneumonic_infiltrate_right", "pneumonic_infiltrate_left", "atelectasis_right", "atelectasis_left"),
+)
+EASE = {"eps-0": 0.9, "eps-0.29": 1.25, "eps-0.54": 1.4, "eps-1.06": 1.55, "eps-2.04": 1.68, "eps-4.71": 1.8}
+EASE |= {"eps-7.89": 1.86, "eps-inf-matched": 1.98, "eps-inf": 2.12}
+STUDY = """\
+study: demo
+seed: 1
+experiments:
+  chest:
+    findings: [{findings}]
+    cohorts:
+      public:
+        {{id: drawn_public, layout: mimic_cxr_jpg, sensitivity: synthetic, phantom: {{style: public, patients: 60}},
+         labels: {{{labels}}}}}
+      private: {{id: {name}, layout: uka_cxr, sensitivity: {sensitivity}, {source}, labels: {{{labels}}}}}
+    image: {{size: 64, shards: 1}}
+    model: {{width: 16, groups: 4}}
+    pretraining: {{epochs: 12}}
+    budgets: [{budgets}]
+    seeds: [{seeds}]
+    privacy: {{population: 1200, expected_batch: 256, steps: 60, delta: 6e-6, noise: {noise}}}
+    evaluation: {{redraws: 200}}
+"""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What `report.run` takes."""
+
+    study: config.Study
+    study_file: Path
+    results: Path
+    private: Path
+    roots: Mapping[tuple[str, config.Role], Path]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `report.run` but for `out`."""
+        return dict(vars(self))
+
+
+def build(
+    folder: Path,
+    *,
+    private: bool = False,
+    release: bool = False,
+    seeds: str = "0",
+    budgets: str = "0.29, 1.06, 7.89, inf",
+    name: str = "hospital",
+) -> Tree:
+    """Write the tree below `folder`; `private` makes the hospital's cohort private, which takes released noise."""
+    hospital = folder / "hospital"
+    hospital.mkdir(parents=True)
+    study_file = folder / "study.yaml"
+    study_file.write_text(
+        STUDY.format(
+            findings=", ".join(FINDINGS),
+            labels=", ".join(f"{finding}: {finding}" for finding in FINDINGS),
+            sensitivity="private" if private else "synthetic",
+            source=f"root: {hospital}" if private else "phantom: {style: private, patients: 60}",
+            noise="release" if private or release else "reproducible",
+            seeds=seeds,
+            budgets=budgets,
+            name=name,
+        )
+    )
+    study = config.load(study_file)
+    experiment, base = study.experiments["chest"], folder / "results" / "chest"
+    roots = {("chest", role): folder / role for role in experiment.roles}
+    rng = np.random.default_rng(5)
+    for role in experiment.roles:
+        _cohort(base, folder / "private" / "chest", roots["chest", role], role=role, patients=400, rng=rng)
+    _models(base, experiment)
+    _evaluated(base, experiment, rng=rng)
+    return Tree(study, study_file, folder / "results", folder / "private", roots)
+
+
+def _cohort(base: Path, private: Path, root: Path, *, role: str, patients: int, rng: np.random.Generator) -> None:
+    count = 12
+    ids = sorted(f"{int(number):032x}" for number in rng.integers(2**62, size=count))
+    manifest = pd.DataFrame({"image_id": ids, "patient_id": ids[::-1], "view": "PA", "age": 61.0, "sex": "F"})
+    for order, finding in enumerate(FINDINGS):
+        manifest[finding] = [int((row + order) % 5 == 0 and row > 0) for row in range(count)]
+    paths = pd.DataFrame({"image_id": ids, "path": [f"image-{row}.png" for row in range(count)]})
+    root.mkdir(exist_ok=True)
+    pixels = np.stack([chest(rng, size=160) for _ in range(count)])
+    for row in range(count):
+        cv2.imwrite(str(root / f"image-{row}.png"), pixels[row])
+    for table, folder, file in ((manifest, base, "manifest"), (paths, private, "paths")):
+        (folder / "ingest" / role).mkdir(parents=True)
+        table.to_parquet(folder / "ingest" / role / f"{file}.parquet")
+    small = np.stack([cv2.equalizeHist(cv2.resize(one, (64, 64), interpolation=cv2.INTER_AREA)) for one in pixels])
+    refused = {"constant_image": 2, "unreadable_file": 1}
+    shards.write_shard(base / "prepare" / role / "shard-000.safetensors", pixels=small, image_ids=ids, refused=refused)
+    files.write_text(base / "ingest" / role / "refused.csv", "reason,count\nmissing_file,11\nunknown_label,3\n")
+    lines = ["split,column,value,images,patients"]
+    for part, share in (("train", 0.6), ("validation", 0.1), ("test", 0.3)):
+        held = round(patients * share)
+        groups = [("all", "all", 1.0), ("sex", "F", 0.36), ("sex", "M", 0.64), ("sex", "U", 0.0)]
+        groups += [("age", "[0,30)", 0.03), ("age", "[30,60)", 0.3), ("age", "[60,70)", 0.24)]
+        groups += [("age", "[70,80)", 0.28), ("age", "[80,inf)", 0.15)]
+        groups += [(finding, "positive", 0.1 + 0.03 * order) for order, finding in enumerate(FINDINGS)]
+        for column, value, of in groups:
+            lines.append(f'{part},{column},"{value}",{round(2 * held * of)},{round(held * of)}')
+    files.write_text(base / "split" / role / "balance.csv", "\n".join(lines) + "\n")
+
+
+def chest(rng: np.random.Generator, *, size: int) -> np.ndarray:
+    """Two dark lungs on grey: enough to see which way round a picture is."""
+    drawn = np.full((size, size), 120.0)
+    for side in (-1, 1):
+        centre = (size // 2 + side * size // 5, size // 2)
+        cv2.ellipse(drawn, centre, (size // 7, size // 3), 0, 0, 360, 45.0, -1)
+    cv2.ellipse(drawn, (round(size * 0.55), round(size * 0.62)), (size // 7, size // 6), 20, 0, 360, 150.0, -1)
+    drawn[-size // 8 :] = 170
+    return np.clip(cv2.GaussianBlur(drawn, (0, 0), 3) + rng.normal(0, 5, drawn.shape), 0, 255).astype(np.uint8)
+
+
+def _models(base: Path, experiment: config.Experiment) -> None:
+    for activation in experiment.activations:
+        files.write_json(base / "pretrain" / activation / "training.json", {"activation": activation, "epochs": 12})
+    for arm in experiment.arms.values():
+        for seed in experiment.seeds if arm.recipe != "none" else experiment.seeds[:1]:
+            folder = base / "finetune" / arm.name / f"seed-{seed}"
+            files.write_json(folder / "training.json", {"recipe": arm.recipe, "activation": arm.activation})
+            files.write_json(folder / "certificate.json", _certificate(arm, experiment))
+
+
+def _certificate(arm: config.Arm, experiment: config.Experiment) -> dict[str, Any]:
+    common = {"weights_sha256": arm.name.encode().hex().ljust(64, "0")}
+    common |= {"not_covered": ["validation and test images", "images and labels of the public cohort"]}
+    common |= {"versions": {"python": "3.11.2", "torch": "2.13.0"}}
+    if arm.recipe != "private":
+        return common | {"epsilon": 0.0 if arm.recipe == "none" else None}
+    privacy = experiment.privacy
+    stated = {"unit": privacy.unit, "noise_multiplier": 8.4 / arm.epsilon**0.8, "sample_rate": 256 / 1200}
+    stated |= {
+        "steps": privacy.steps,
+        "delta": privacy.delta,
+        "clipping_norm": privacy.clipping_norm,
+        "nominal_epsilon": arm.epsilon,
+    }
+    stated |= {"epsilon": arm.epsilon if privacy.noise == "release" else None, "noise": privacy.noise}
+    return common | stated | {"epsilon_by": {"pld": arm.epsilon, "rdp": 1.08 * arm.epsilon, "prv": 1.001 * arm.epsilon}}
+
+
+def _evaluated(base: Path, experiment: config.Experiment, *, rng: np.random.Generator) -> None:
+    scored = []
+    owners = 250
+    of = rng.integers(owners, size=2 * owners)
+    sex, age = rng.choice(["F", "M"], p=[0.36, 0.64], size=owners)[of], rng.normal(64, 17, size=owners).clip(1, 97)[of]
+    labels = {finding: rng.random(of.size) < 0.25 for finding in FINDINGS}
+    noise = {finding: rng.normal(size=of.size) for finding in FINDINGS}
+    images = {
+        "image_id": [f"image-{row:04d}" for row in range(of.size)],
+        "patient_id": [f"patient-{row}" for row in of],
+    }
+    for arm in experiment.arms.values():
+        for seed in experiment.seeds if arm.recipe != "none" else experiment.seeds[:1]:
+            for order, finding in enumerate(FINDINGS):
+                ease = (EASE[arm.name] + 0.05 * seed) * (1.15 - 0.05 * order) * np.where(age > 70, 0.85, 1.05)
+                own = noise[finding] + 0.35 * rng.normal(size=of.size)
+                score = 1 / (1 + np.exp(1 - own - ease * labels[finding]))
+                about = {"finding": finding, "label": labels[finding].astype(np.int8), "score": score, "split": "test"}
+                about |= {"sex": sex, "age": age, "arm": arm.name, "epsilon": float(arm.epsilon), "seed": seed}
+                scored.append(pd.DataFrame(images | about))
+    path = base / "predictions.parquet"
+    pd.concat(scored).to_parquet(path)
+    chosen = experiment.evaluation.model_dump()
+    evaluate.run([path], **chosen, seed=1, out=base / "evaluate")
+    assert math.isfinite(
+        json.loads((base / "evaluate" / "summary.json").read_text())["models"][0]["mean_auroc"]["value"]
+    )

@@ -1,0 +1,66 @@
+"""The demonstration as a new user runs it: a fresh clone, `make demo`, and what its curve must show."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clone") / "privrad"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    run = subprocess.run(["make", "demo"], cwd=folder, env=environment, text=True, capture_output=True)
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-5000:]
+    assert "results/demo/report.html" in run.stdout.splitlines()[-1]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def auroc(clone: Path) -> pd.DataFrame:
+    table = pd.read_csv(clone / "results/demo/chest/evaluate/metrics.csv")
+    mean = table[(table.finding == "mean") & (table.group_by == "all") & (table.metric == "auroc")]
+    return mean.set_index("arm")
+
+
+def test_all_six_budgets_run_and_epsilon_0_stands_beside_them(auroc: pd.DataFrame) -> None:
+    budgets = {f"eps-{epsilon}" for epsilon in (0.29, 0.54, 1.06, 2.04, 4.71, 7.89)}
+    assert set(auroc.index) == budgets | {"eps-0", "eps-inf", "eps-inf-matched"}
+
+
+def test_without_privacy_the_findings_are_learned(auroc: pd.DataFrame) -> None:
+    assert auroc.value["eps-inf"] >= 0.85
+
+
+def test_the_smallest_budget_is_clear_of_chance(auroc: pd.DataFrame) -> None:
+    assert auroc.low["eps-0.29"] > 0.5
+
+
+def test_privacy_costs_accuracy_beyond_doubt(clone: Path) -> None:
+    table = pd.read_csv(clone / "results/demo/chest/evaluate/differences.csv")
+    chosen = table[(table.arm == "eps-0.29") & (table.reference == "eps-inf") & (table.finding == "mean")]
+    assert len(chosen) == 1
+    assert chosen.low.item() > 0
+
+
+def test_each_private_arm_was_trained_at_its_budget(clone: Path) -> None:
+    for epsilon in (0.29, 0.54, 1.06, 2.04, 4.71, 7.89):
+        path = clone / f"results/demo/chest/finetune/eps-{epsilon}/seed-0/certificate.json"
+        certificate = json.loads(path.read_text())
+        assert certificate["epsilon"] is None, "seeded noise protects nobody"
+        assert epsilon * 0.99 <= certificate["nominal_epsilon"] <= epsilon
+
+
+def test_a_second_make_demo_trains_nothing(clone: Path) -> None:
+    run = subprocess.run(["make", "demo"], cwd=clone, text=True, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    assert "Nothing to be done" in run.stdout + run.stderr

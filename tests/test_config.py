@@ -1,0 +1,242 @@
+"""A study that cannot be used is refused with the key as it stands in the file, its value, and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from privrad import config
+
+ROOT = Path(__file__).parents[1]
+Load = Callable[[str, str], config.Study]
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Load:
+    """Loads the tiny study with one piece of its text replaced."""
+
+    def load(old: str, new: str) -> config.Study:
+        text = (ROOT / "tests/tiny.yaml").read_text()
+        assert old in text
+        (tmp_path / "study.yaml").write_text(text.replace(old, new, 1))
+        return config.load(tmp_path / "study.yaml")
+
+    return load
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[..., config.Experiment]:
+    """Loads the tiny study with some keys of its experiment set or, by None, removed."""
+
+    def load(**keys: Any) -> config.Experiment:
+        study = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+        chest = study["experiments"]["chest"]
+        for path, value in keys.items():
+            *outer, last = path.split("__")
+            block = chest
+            for name in outer:
+                block = block[name]
+            block[last] = value
+            if value is None:
+                del block[last]
+        (tmp_path / "study.yaml").write_text(json.dumps(study))
+        return config.load(tmp_path / "study.yaml").experiments["chest"]
+
+    return load
+
+
+# fmt: off
+REFUSED = [
+    # a key that is not there, or should not be
+    ("seed: 7", "sede: 7", ["sede: unknown key", "seed", "  seed"]),
+    ("width: 8", "widht: 8", ["experiments.chest.model.widht: unknown key", "groups, network, width"]),
+    ("steps: 3", "stepz: 3", ["privacy.stepz: unknown key", "expected_batch", "privacy.steps: Field required"]),
+    ("threads: 1", "cores: 1", ["performance.cores: unknown key", "device, physical_batch, threads"]),
+    # a value of the wrong type or outside its bounds
+    ("study: tiny", "study: Tiny Study", ["study = 'Tiny Study'", "should match pattern '^[a-z][a-z0-9_]*$'"]),
+    ("seed: 7", "seed: -7", ["seed = -7", "greater than or equal to 0"]),
+    ("steps: 3", "steps: many", ["experiments.chest.privacy.steps = 'many'", "valid integer"]),
+    ("delta: 1e-3", "delta: 0", ["experiments.chest.privacy.delta = 0", "greater than 0"]),
+    ("delta: 1e-3", "delta: .nan", ["experiments.chest.privacy.delta = nan"]),
+    ("size: 32, shards: 1", "size: 8, shards: 1", ["experiments.chest.image.size = 8", "greater than or equal to 32"]),
+    ("network: resnet9", "network: resnet50", ["model.network = 'resnet50'", "'resnet9', 'resnet18' or 'resnet34'"]),
+    ("layout: uka_cxr", "layout: dicomdir", ["cohorts.private.layout = 'dicomdir'", "'uka_cxr'"]),
+    ("noise: reproducible", "noise: none", ["privacy.noise = 'none'", "'reproducible' or 'release'"]),
+    ("redraws: 50", "redraws: 5", ["evaluation.redraws = 5", "greater than or equal to 10"]),
+    ("images_per_patient: [1, 2], prevalence: *half}", "images_per_patient: [1, 9], prevalence: *half}",
+     ["phantom.images_per_patient.1 = 9", "less than or equal to 8"]),
+    ("budgets: [2, inf]", "budgets: [0, inf]", ["experiments.chest.budgets.0 = 0", "greater than 0"]),
+    ("budgets: [2, inf]", "budgets: []", ["experiments.chest.budgets", "at least 1 item"]),
+    ("learning_rate: 1e-3", "learning_rate: fast", ["pretraining.learning_rate = 'fast'", "valid number"]),
+    # values that do not go together
+    ("groups: 4", "groups: 3", ["experiments.chest.model", "groups 3 must divide width 8"]),
+    ("expected_batch: 10", "expected_batch: 31", ["experiments.chest.privacy", "expected_batch 31", "population 30"]),
+    ("delta: 1e-3", "delta: 0.04", ["experiments.chest.privacy", "delta 0.04", "1/population = 0.0333"]),
+    ("validation: 0.2, test: 0.3", "validation: 0.6, test: 0.4", ["split.private", "must stay below 1"]),
+    ("population: 30", "population: 30\n      unit: record", ["experiments.chest.privacy", "max_images_per_patient"]),
+    ("population: 30", "population: 30\n      unit: record\n      max_images_per_patient: 2\n      views: 2",
+     ["experiments.chest.privacy", "views: 1"]),
+    ("budgets: [2, inf]", "budgets: [2, 2.0]", ["experiments.chest", "budgets [2.0, 2.0] must not repeat"]),
+    ("redraws: 50", "redraws: 50, age_bands: [0, 60, 30]", ["evaluation", "age_bands [0.0, 60.0, 30.0]", "ascending"]),
+    ("          cardiomegaly: cardiomegaly\n", "", ["cohorts.private.labels lacks ['cardiomegaly']"]),
+    ("id: tiny_private\n        layout: uka_cxr\n        sensitivity: synthetic",
+     "id: tiny_private\n        layout: uka_cxr\n        sensitivity: private",
+     ["cohorts.private", "a phantom cohort has sensitivity: synthetic"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("old", "new", "said"), REFUSED)
+def test_a_wrong_study_is_refused_by_key_and_value(edited: Load, old: str, new: str, said: list[str]) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        edited(old, new)
+    for words in said:
+        assert words in str(refused.value)
+    assert "study.yaml" in str(refused.value)
+
+
+OUT_OF_BOUNDS = "width: 2, groups: 0}\n    pretraining: {learning_rate: 2"
+
+
+def test_every_fault_is_named_at_once(edited: Load) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        edited("width: 8, groups: 4}\n    pretraining: {learning_rate: 1e-3", OUT_OF_BOUNDS)
+    faults = str(refused.value).splitlines()[1:]
+    assert [fault.split(" = ")[0].strip() for fault in faults] == [
+        "experiments.chest.model.width",
+        "experiments.chest.model.groups",
+        "experiments.chest.pretraining.learning_rate",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("study: [", "is not YAML"),
+        ("- a\n- b\n", "must hold keys and values"),
+        ("", "must hold keys and values"),
+        ("study: a\nseed: 1\nseed: 2\n", "key 'seed' stands twice in the block at line 1"),
+        ("study: !!python/object/apply:os.getcwd []\n", "is not YAML"),
+        ("study: a\n", "seed: Field required"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(config.ConfigError, match=said):
+        config.load(tmp_path / "study.yaml")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_bytes(b"study: \xff\xfe\n")
+    with pytest.raises(config.ConfigError, match="is not YAML"):
+        config.load(tmp_path / "study.yaml")
+
+
+def test_a_missing_study_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match=r"nowhere\.yaml: No such file"):
+        config.load(tmp_path / "nowhere.yaml")
+
+
+def test_a_root_may_name_an_environment_variable(
+    changed: Callable[..., config.Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"cohorts__private__phantom": None, "cohorts__private__sensitivity": "public"}
+    monkeypatch.setenv("HOSPITAL", "/data/hospital")
+    experiment = changed(**keys, cohorts__private__root="${HOSPITAL}/chest")
+    assert experiment.cohorts.private.root == Path("/data/hospital/chest")
+    monkeypatch.delenv("HOSPITAL")
+    with pytest.raises(config.ConfigError, match=r"cohorts\.private\.root = .*HOSPITAL is not set"):
+        changed(**keys, cohorts__private__root="${HOSPITAL}/chest")
+
+
+def given_to(role: str, *, sensitivity: str) -> dict[str, str | None]:
+    """The keys that put a folder in the place of a phantom."""
+    values = {"phantom": None, "root": "/data", "sensitivity": sensitivity}
+    return {f"cohorts__{role}__{key}": value for key, value in values.items()}
+
+
+def test_a_private_cohort_takes_no_noise_that_can_be_subtracted(changed: Callable[..., config.Experiment]) -> None:
+    keys = given_to("private", sensitivity="private")
+    assert changed(**keys, privacy__noise="release").privacy.noise == "release"
+    with pytest.raises(config.ConfigError, match="a private cohort needs release"):
+        changed(**keys, privacy__noise="reproducible")
+
+
+def test_a_cohort_has_one_source(changed: Callable[..., config.Experiment]) -> None:
+    with pytest.raises(config.ConfigError, match=r"either root .* or phantom"):
+        changed(cohorts__private__root="/data")
+
+
+def test_pretraining_on_a_private_cohort_is_refused(changed: Callable[..., config.Experiment]) -> None:
+    keys = given_to("public", sensitivity="private")
+    with pytest.raises(config.ConfigError, match="pretraining protects nobody"):
+        changed(**keys)
+
+
+def test_without_a_public_cohort_nothing_may_lean_on_it(changed: Callable[..., config.Experiment]) -> None:
+    with pytest.raises(config.ConfigError, match=r"pretraining needs cohorts\.public"):
+        changed(cohorts__public=None)
+    with pytest.raises(config.ConfigError, match=r"positive_weights: public needs cohorts\.public"):
+        changed(cohorts__public=None, pretraining="none")
+    experiment = changed(cohorts__public=None, pretraining="none", training__positive_weights="none")
+    assert list(experiment.roles) == ["private"]
+
+
+def test_constant_weights_name_each_finding_once(changed: Callable[..., config.Experiment]) -> None:
+    with pytest.raises(config.ConfigError, match="must name each finding once; at fault: "):
+        changed(training__positive_weights={"cardiomegaly": 2.0})
+
+
+def test_each_budget_is_an_arm_and_without_privacy_there_are_two_beside_epsilon_0(
+    changed: Callable[..., config.Experiment],
+) -> None:
+    arms = changed(budgets=["inf", 7.89, 0.29]).arms
+    assert {name: (arm.epsilon, arm.recipe, arm.activation) for name, arm in arms.items()} == {
+        "eps-0": (0.0, "none", "mish"),
+        "eps-0.29": (0.29, "private", "mish"),
+        "eps-7.89": (7.89, "private", "mish"),
+        "eps-inf-matched": (math.inf, "matched", "mish"),
+        "eps-inf": (math.inf, "without_privacy", "relu"),
+    }
+    assert list(arms) == ["eps-0", "eps-0.29", "eps-7.89", "eps-inf-matched", "eps-inf"]
+
+
+def test_relu_is_pretrained_only_where_an_arm_needs_it(changed: Callable[..., config.Experiment]) -> None:
+    assert changed(budgets=[2]).activations == ("mish",)
+    assert changed(budgets=[2, "inf"]).activations == ("mish", "relu")
+
+
+def test_an_arm_depends_on_what_its_training_uses_alone(changed: Callable[..., config.Experiment]) -> None:
+    before, after = changed(), changed(privacy__delta=1e-4, budgets=[2, 5, "inf"], evaluation__redraws=70)
+    same = {name for name, arm in before.arms.items() if before.settings(arm) == after.settings(after.arms[name])}
+    assert same == {"eps-0", "eps-inf-matched", "eps-inf"}
+
+
+def test_a_study_cannot_be_changed_after_it_was_checked(edited: Load) -> None:
+    study = edited("seed: 7", "seed: 8")
+    with pytest.raises(ValueError, match="frozen"):
+        study.seed = 9
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    """The keys of a model and of all models within it."""
+    found, waiting = set(model.model_fields), [field.annotation for field in model.model_fields.values()]
+    while waiting:
+        annotation = waiting.pop()
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found |= keys(annotation)
+        waiting.extend(get_args(annotation))
+    return found
+
+
+def test_the_guide_explains_every_key() -> None:
+    table = (ROOT / "docs/guide.md").read_text().split("## Every key of a study")[1]
+    assert keys(config.Study) - set(re.findall(r"`(\w+)`", table)) == set()

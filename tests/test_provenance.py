@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from privrad import provenance
+
+
+def names(module: str) -> set[str]:
+    return {str(path.relative_to(provenance.PACKAGE)) for path in provenance.sources(module)}
+
+
+def test_direct_and_indirect_imports_are_found() -> None:
+    assert {"cohorts/split.py", "config.py", "files.py"} <= names("cohorts.split")
+
+
+def test_lazy_imports_inside_functions_count() -> None:
+    assert {"cohorts/ingest.py", "training/finetune.py", "report/report.py"} <= names("cli")
+
+
+def test_what_is_not_imported_does_not_count() -> None:
+    assert not {name for name in names("cohorts.split") if name.startswith(("training", "report", "privacy"))}
+
+
+def test_templates_belong_to_the_report() -> None:
+    assert any(not name.endswith(".py") for name in names("report.report"))
+
+
+def test_a_made_up_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "privrad"
+    (package / "one").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "one/__init__.py").touch()
+    (package / "one/a.py").write_text("from . import b\nfrom ..c import thing\nimport os\n")
+    (package / "one/b.py").write_text("import privrad.d\n")
+    (package / "c.py").write_text("thing = 1\n")
+    (package / "d.py").write_text("from privrad.one import a\n")
+    (package / "e.py").touch()
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    found = {str(path.relative_to(package)) for path in provenance.sources("one.a")}
+    assert found == {"__init__.py", "one/__init__.py", "one/a.py", "one/b.py", "c.py", "d.py"}
+
+
+def test_an_unknown_module_is_named() -> None:
+    with pytest.raises(ValueError, match=r"'cohorts\.nothing' is not one of privrad's"):
+        provenance.sources("cohorts.nothing")

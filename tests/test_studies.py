@@ -1,0 +1,88 @@
+"""Every study that the project ships is valid, and the paper's plan over a tree of the true layout."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from privrad import config
+
+ROOT = Path(__file__).parents[1]
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+
+
+@pytest.fixture
+def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folders laid out as MIMIC-CXR-JPG and the UKA-CXR table, with one picture each."""
+    mimic, uka = tmp_path / "mimic", tmp_path / "uka"
+    study = mimic / "files/p10/p10000032/s50414267"
+    study.mkdir(parents=True)
+    (study / "02aa804e-bde0afdd-112c0b34-7bc16630-4e384014.jpg").touch()
+    for table in ("metadata", "chexpert", "split"):
+        with gzip.open(mimic / f"mimic-cxr-2.0.0-{table}.csv.gz", "wt") as stream:
+            stream.write("dicom_id,subject_id,study_id\n")
+    (uka / "images").mkdir(parents=True)
+    (uka / "uka_cxr.csv").write_text("image,patient_id\n")
+    monkeypatch.setenv("MIMIC_CXR_JPG_ROOT", str(mimic))
+    monkeypatch.setenv("UKA_CXR_ROOT", str(uka))
+    monkeypatch.setenv("PRIVRAD_REAL_DATA", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+def test_the_study_file_is_valid(study: Path, roots: Path) -> None:
+    assert config.load(study).experiments
+
+
+def test_an_unset_root_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UKA_CXR_ROOT", raising=False)
+    monkeypatch.setenv("MIMIC_CXR_JPG_ROOT", "/nowhere")
+    with pytest.raises(config.ConfigError, match="UKA_CXR_ROOT is not set"):
+        config.load(ROOT / "studies/paper_uka_cxr.yaml")
+
+
+def dry_run(study: Path) -> dict[str, int]:
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", str(study), "--cores", "2"]
+    run = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout
+    table = run.stdout[run.stdout.rindex("Job stats:") :]
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+
+
+def test_the_papers_study_plans_over_the_true_layout(roots: Path) -> None:
+    study = ROOT / "studies/paper_uka_cxr.yaml"
+    experiment = config.load(study).experiments["chest"]
+    assert experiment.image.size == 512
+    assert sorted(experiment.budgets) == [0.29, 0.54, 1.06, 2.04, 4.71, 7.89, float("inf")]
+    planned = dry_run(study)
+    assert planned["pretrain"] == 2
+    assert planned["finetune"] == planned["predict"] == 9
+    assert planned["prepare"] == 2 * experiment.image.shards
+    assert "phantom" not in planned
+
+
+def test_the_papers_supplement_plans_over_the_true_layout(roots: Path) -> None:
+    planned = dry_run(ROOT / "studies/paper_uka_cxr_supplement.yaml")
+    assert planned["finetune"] > 9
+    assert "phantom" not in planned
+
+
+def test_a_missing_cohort_folder_is_refused_before_any_job(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UKA_CXR_ROOT", str(roots / "elsewhere"))
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "studies/paper_uka_cxr.yaml"]
+    run = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert run.returncode != 0
+    assert "cohorts.private.root" in run.stdout
+    assert "no such folder" in run.stdout

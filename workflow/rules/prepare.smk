@@ -1,0 +1,28 @@
+"""Preparation: from radiographs to uint8 shards of one size.
+
+Needs: a manifest, its paths, and the cohort's folder.
+Makes: results/<study>/<experiment>/prepare/<role>/shard-<shard>.safetensors; rejects under private/.
+"""
+
+
+rule prepare:
+    """Resize, scale to uint8 and equalise the radiographs of one shard's patients."""
+    input:
+        code=code("imaging.prepare"),
+        manifest=rules.ingest.output.manifest,
+        paths=rules.ingest.output.paths,
+        root=cohort_root,
+    output:
+        shard="results/{study}/{experiment}/prepare/{role}/shard-{shard}.safetensors",
+        rejects="private/{study}/{experiment}/prepare/{role}/shard-{shard}-rejects.csv",
+    log:
+        "logs/{study}/{experiment}/prepare/{role}/shard-{shard}.log",
+    benchmark:
+        "benchmarks/{study}/{experiment}/prepare/{role}/shard-{shard}.tsv"
+    params:
+        study=STUDY_FILE,
+        settings=settings("image"),
+    shell:
+        "privrad prepare --study {params.study:q} --experiment {wildcards.experiment} --shard {wildcards.shard}"
+        " --root {input.root:q} --manifest {input.manifest:q} --paths {input.paths:q}"
+        " --out {output.shard:q} --rejects {output.rejects:q} --log {log:q}"

@@ -1,0 +1,81 @@
+"""Training: pretrain on the public cohort, fine-tune on the private one once per arm and seed, predict.
+
+Needs: shards, manifests and splits.
+Makes: results/<study>/<experiment>/{pretrain/<activation>,finetune/<arm>/seed-<seed>,predict/<arm>/seed-<seed>}/.
+"""
+
+
+rule pretrain:
+    """Train on the public cohort, without privacy."""
+    input:
+        code=code("training.pretrain"),
+        shards=shards("public"),
+        manifest="results/{study}/{experiment}/ingest/public/manifest.parquet",
+        assignment="results/{study}/{experiment}/split/public/assignment.parquet",
+    output:
+        weights="results/{study}/{experiment}/pretrain/{activation}/model.safetensors",
+        report="results/{study}/{experiment}/pretrain/{activation}/training.json",
+    log:
+        "logs/{study}/{experiment}/pretrain/{activation}.log",
+    benchmark:
+        "benchmarks/{study}/{experiment}/pretrain/{activation}.tsv"
+    threads: STUDY.performance.threads
+    params:
+        study=STUDY_FILE,
+        settings=settings("study.seed", "findings", "model", "pretraining"),
+    shell:
+        "privrad pretrain --study {params.study:q} --experiment {wildcards.experiment}"
+        " --activation {wildcards.activation} --shards {input.shards:q} --manifest {input.manifest:q}"
+        " --assignment {input.assignment:q} --out {output.weights:q} --report {output.report:q} --log {log:q}"
+
+
+rule finetune:
+    """Train on the private cohort at one epsilon and seed."""
+    input:
+        code=finetune_code,
+        shards=shards("private"),
+        manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
+        assignment="results/{study}/{experiment}/split/private/assignment.parquet",
+        initial=initial_weights,
+        public=public_labels,
+    output:
+        weights="results/{study}/{experiment}/finetune/{arm}/seed-{seed}/model.safetensors",
+        report="results/{study}/{experiment}/finetune/{arm}/seed-{seed}/training.json",
+        certificate="results/{study}/{experiment}/finetune/{arm}/seed-{seed}/certificate.json",
+    log:
+        "logs/{study}/{experiment}/finetune/{arm}/seed-{seed}.log",
+    benchmark:
+        "benchmarks/{study}/{experiment}/finetune/{arm}/seed-{seed}.tsv"
+    threads: STUDY.performance.threads
+    params:
+        study=STUDY_FILE,
+        settings=arm_settings,
+    shell:
+        "privrad finetune --study {params.study:q} --experiment {wildcards.experiment} --arm {wildcards.arm}"
+        " --seed {wildcards.seed} --shards {input.shards:q} --manifest {input.manifest:q}"
+        " --assignment {input.assignment:q} --initial {input.initial:q} --public {input.public:q}"
+        " --out {output.weights:q} --report {output.report:q} --certificate {output.certificate:q} --log {log:q}"
+
+
+rule predict:
+    """Score the validation and test images with one model."""
+    input:
+        code=code("training.predict"),
+        weights=rules.finetune.output.weights,
+        shards=shards("private"),
+        manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
+        assignment="results/{study}/{experiment}/split/private/assignment.parquet",
+    output:
+        "results/{study}/{experiment}/predict/{arm}/seed-{seed}/predictions.parquet",
+    log:
+        "logs/{study}/{experiment}/predict/{arm}/seed-{seed}.log",
+    benchmark:
+        "benchmarks/{study}/{experiment}/predict/{arm}/seed-{seed}.tsv"
+    threads: STUDY.performance.threads
+    params:
+        study=STUDY_FILE,
+        settings=settings("findings", "model"),
+    shell:
+        "privrad predict --study {params.study:q} --experiment {wildcards.experiment} --arm {wildcards.arm}"
+        " --seed {wildcards.seed} --weights {input.weights:q} --shards {input.shards:q}"
+        " --manifest {input.manifest:q} --assignment {input.assignment:q} --out {output:q} --log {log:q}"

@@ -1,0 +1,172 @@
+"""The study in hand, and the functions by which rules ask for their part of it. No rules here."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from privrad.config import ConfigError, load
+from privrad.provenance import sources
+
+shell.prefix(f'set -euo pipefail; PATH="{Path(sys.executable).parent}:$PATH"; ')
+
+if len(workflow.overwrite_configfiles) > 1:
+    raise WorkflowError(
+        f"--configfile names {len(workflow.overwrite_configfiles)} files; a study is one whole file, so give one"
+    )
+if workflow.config_settings.config:
+    raise WorkflowError(
+        f"--config {workflow.config_settings.config} would change the study unseen; edit the study file instead"
+    )
+
+STUDY_FILE = os.path.relpath(next(iter(workflow.overwrite_configfiles), "config.yaml"))
+
+try:
+    STUDY = load(Path(STUDY_FILE))
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+
+def experiment_of(wildcards):
+    return STUDY.experiments[wildcards.experiment]
+
+
+def code(module):
+    """Input: the source files that the module's results depend on."""
+    return [os.path.relpath(path) for path in sources(module)]
+
+
+def settings(*keys):
+    """Params: the named parts of the experiment, as JSON; `study.` leads to the whole study's keys."""
+
+    def lookup(wildcards):
+        chosen = {}
+        for key in keys:
+            source, path = (
+                (STUDY, key.removeprefix("study."))
+                if key.startswith("study.")
+                else (experiment_of(wildcards), key.format(**wildcards))
+            )
+            part = source.model_dump(mode="json")
+            for name in path.split("."):
+                part = part[name]
+            chosen[key] = part
+        return json.dumps(chosen, sort_keys=True)
+
+    return lookup
+
+
+def cohort_root(wildcards):
+    """Input: the folder that a cohort lies in, drawn first when it is a phantom."""
+    cohort = experiment_of(wildcards).roles[wildcards.role]
+    if cohort.phantom is not None:
+        return f"results/{STUDY.study}/{wildcards.experiment}/phantom/{wildcards.role}"
+    return str(cohort.root)
+
+
+def cohort_tables(wildcards):
+    """Input: the tables of a cohort that is there already, so that an edited one is read again."""
+    root = experiment_of(wildcards).roles[wildcards.role].root
+    return sorted(str(path) for path in root.glob("*.csv*")) if root else []
+
+
+def per_role(pattern, experiment):
+    return [
+        pattern.format(study=STUDY.study, experiment=experiment, role=role)
+        for role in STUDY.experiments[experiment].roles
+    ]
+
+
+def shards(role):
+    """Input: all shards of one role's images."""
+
+    def lookup(wildcards):
+        return shards_of(wildcards.experiment, role)
+
+    return lookup
+
+
+def shards_of(experiment, role):
+    return [
+        f"results/{STUDY.study}/{experiment}/prepare/{role}/shard-{shard:03d}.safetensors"
+        for shard in range(STUDY.experiments[experiment].image.shards)
+    ]
+
+
+def seeds_of(experiment, arm):
+    """The seeds that an arm is trained with; without training there is one."""
+    chosen = STUDY.experiments[experiment]
+    return chosen.seeds if chosen.arms[arm].recipe != "none" else chosen.seeds[:1]
+
+
+def runs_of(experiment, rule, file):
+    """One file of every arm and seed of an experiment."""
+    return [
+        f"results/{STUDY.study}/{experiment}/{rule}/{arm}/seed-{seed}/{file}"
+        for arm in STUDY.experiments[experiment].arms
+        for seed in seeds_of(experiment, arm)
+    ]
+
+
+def arm_settings(wildcards):
+    """Params: what the training of one arm depends on."""
+    experiment = experiment_of(wildcards)
+    chosen = experiment.settings(experiment.arms[wildcards.arm])
+    return json.dumps(chosen | {"study_seed": STUDY.seed}, sort_keys=True, default=str)
+
+
+def initial_weights(wildcards):
+    """Input: the pretrained weights of the arm's activation, where there is a pretraining."""
+    experiment = experiment_of(wildcards)
+    if experiment.pretraining is None:
+        return []
+    activation = experiment.arms[wildcards.arm].activation
+    return f"results/{STUDY.study}/{wildcards.experiment}/pretrain/{activation}/model.safetensors"
+
+
+def public_labels(wildcards):
+    """Input: the public cohort's labels, where the loss is weighted by their frequencies."""
+    experiment = experiment_of(wildcards)
+    untrained = experiment.arms[wildcards.arm].recipe == "none"
+    if untrained or experiment.training.positive_weights != "public":
+        return []
+    folder = f"results/{STUDY.study}/{wildcards.experiment}"
+    return [
+        f"{folder}/ingest/public/manifest.parquet",
+        f"{folder}/split/public/assignment.parquet",
+    ]
+
+
+def finetune_code(wildcards):
+    """Input: the engine; a later edit never retrains a model whose noise is for release."""
+    files = code("training.finetune")
+    return ancient(files) if experiment_of(wildcards).privacy.noise == "release" else files
+
+
+def predictions(wildcards):
+    """Input: the predictions of every arm and seed."""
+    return runs_of(wildcards.experiment, "predict", "predictions.parquet")
+
+
+def reported(wildcards):
+    """Input: all that the report shows."""
+    files = []
+    for name, experiment in STUDY.experiments.items():
+        files += per_role("results/{study}/{experiment}/ingest/{role}/refused.csv", name)
+        files += per_role("results/{study}/{experiment}/split/{role}/balance.csv", name)
+        files += per_role("private/{study}/{experiment}/ingest/{role}/paths.parquet", name)
+        for role in experiment.roles:
+            files += shards_of(name, role)
+        files.append(f"results/{STUDY.study}/{name}/evaluate/metrics.csv")
+        files += runs_of(name, "finetune", "certificate.json")
+    return files
+
+
+for _name, _experiment in STUDY.experiments.items():
+    for _role, _cohort in _experiment.roles.items():
+        if _cohort.root is not None and not _cohort.root.is_dir():
+            raise WorkflowError(
+                f"experiments.{_name}.cohorts.{_role}.root = {_cohort.root}: no such folder; correct the path in {STUDY_FILE}"
+            )
