@@ -10,7 +10,7 @@ BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-system check format lock bench clean
+.PHONY: help setup demo test test-system check format lock bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,13 @@ lock: $(READY) ## refresh requirements.lock and requirements-cuda.lock
 
 bench: $(READY) ## measure every claim about speed: one JSON line each
 	@for bench in $(BENCHES); do $(BIN)/python -m bench.$$bench || exit 1; done
+
+pictures: demo ## redraw docs/images from the demonstration (needs graphviz and chromium)
+	@mkdir -p docs/images
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --rulegraph dot 2>/dev/null | tred \
+	  | sed -E 's/color ?= ?"[0-9][^"]*"/color="#1f6fb2"/; s/bgcolor=white/bgcolor=white, rankdir=LR/' | dot -Tsvg >docs/images/rulegraph.svg
+	@$(BIN)/python -m tools.pictures results/demo docs/images
+	@echo "The pictures: docs/images"
 
 clean: ## remove .venv, caches and build leftovers; results, private and work stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis src/privrad.egg-info

@@ -72,13 +72,6 @@ def cohort_tables(wildcards):
     return sorted(str(path) for path in root.glob("*.csv*")) if root else []
 
 
-def per_role(pattern, experiment):
-    return [
-        pattern.format(study=STUDY.study, experiment=experiment, role=role)
-        for role in STUDY.experiments[experiment].roles
-    ]
-
-
 def shards(role):
     """Input: all shards of one role's images."""
 
@@ -154,13 +147,16 @@ def reported(wildcards):
     """Input: all that the report shows."""
     files = []
     for name, experiment in STUDY.experiments.items():
-        files += per_role("results/{study}/{experiment}/ingest/{role}/refused.csv", name)
-        files += per_role("results/{study}/{experiment}/split/{role}/balance.csv", name)
-        files += per_role("private/{study}/{experiment}/ingest/{role}/paths.parquet", name)
+        folder = f"results/{STUDY.study}/{name}"
         for role in experiment.roles:
-            files += shards_of(name, role)
-        files.append(f"results/{STUDY.study}/{name}/evaluate/metrics.csv")
-        files += runs_of(name, "finetune", "certificate.json")
+            files += [f"{folder}/ingest/{role}/{table}" for table in ("manifest.parquet", "refused.csv")]
+            files += [f"{folder}/split/{role}/{table}" for table in ("assignment.parquet", "balance.csv")]
+            files += [f"private/{STUDY.study}/{name}/ingest/{role}/paths.parquet", *shards_of(name, role)]
+        if experiment.pretraining is not None:
+            files += [f"{folder}/pretrain/{activation}/training.json" for activation in experiment.activations]
+        for account in ("training.json", "certificate.json"):
+            files += runs_of(name, "finetune", account)
+        files += [f"{folder}/evaluate/{file}" for file in ("metrics.csv", "differences.csv", "summary.json")]
     return files
 
 
