@@ -84,7 +84,10 @@ REFUSED = [
     ("population: 30", "population: 30\n      unit: record", ["experiments.chest.privacy", "max_images_per_patient"]),
     ("population: 30", "population: 30\n      unit: record\n      max_images_per_patient: 2\n      views: 2",
      ["experiments.chest.privacy", "views: 1"]),
-    ("budgets: [2, inf]", "budgets: [2, 2.0]", ["experiments.chest", "budgets [2.0, 2.0] must not repeat"]),
+    ("budgets: [2, inf]", "budgets: [2, 2.0]", ["experiments.chest", "budgets 2, 2 must not repeat"]),
+    ("budgets: [2, inf]", "budgets: [2, 2.0000001]", ["experiments.chest", "budgets 2, 2 must not repeat"]),
+    ("findings: [cardiomegaly, pleural_effusion_right, pleural_effusion_left]", "findings: [pleural_effusion_left]",
+     ["experiments.chest", "shows pleural_effusion_right", "flip: 0"]),
     ("redraws: 50", "redraws: 50, age_bands: [0, 60, 30]", ["evaluation", "age_bands [0.0, 60.0, 30.0]", "ascending"]),
     ("          cardiomegaly: cardiomegaly\n", "", ["cohorts.private.labels lacks ['cardiomegaly']"]),
     ("id: tiny_private\n        layout: uka_cxr\n        sensitivity: synthetic",
@@ -157,17 +160,24 @@ def test_a_root_may_name_an_environment_variable(
         changed(**keys, cohorts__private__root="${HOSPITAL}/chest")
 
 
-def given_to(role: str, *, sensitivity: str) -> dict[str, str | None]:
+def given_to(role: str, *, sensitivity: str) -> dict[str, Any]:
     """The keys that put a folder in the place of a phantom."""
     values = {"phantom": None, "root": "/data", "sensitivity": sensitivity}
     return {f"cohorts__{role}__{key}": value for key, value in values.items()}
 
 
 def test_a_private_cohort_takes_no_noise_that_can_be_subtracted(changed: Callable[..., config.Experiment]) -> None:
-    keys = given_to("private", sensitivity="private")
+    keys = given_to("private", sensitivity="private") | {"budgets": [2]}
     assert changed(**keys, privacy__noise="release").privacy.noise == "release"
     with pytest.raises(config.ConfigError, match="a private cohort needs release"):
         changed(**keys, privacy__noise="reproducible")
+
+
+def test_a_private_cohort_trains_without_privacy_only_on_request(changed: Callable[..., config.Experiment]) -> None:
+    keys = given_to("private", sensitivity="private") | {"privacy__noise": "release"}
+    with pytest.raises(config.ConfigError, match="allow_unprotected: true"):
+        changed(**keys)
+    assert "eps-inf" in changed(**keys, allow_unprotected=True).arms
 
 
 def test_a_cohort_has_one_source(changed: Callable[..., config.Experiment]) -> None:

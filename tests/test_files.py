@@ -75,3 +75,10 @@ def test_the_hash_is_sha_256(tmp_path_factory: pytest.TempPathFactory, content: 
     path = tmp_path_factory.getbasetemp() / "content"
     path.write_bytes(content)
     assert files.sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_what_holds_plain_names_is_its_owners_alone(tmp_path: Path) -> None:
+    with files.atomic(tmp_path / "paths.parquet", mode=files.PRIVATE) as temporary:
+        temporary.write_text("paths")
+        assert stat.S_IMODE(temporary.stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "paths.parquet").stat().st_mode) == 0o600

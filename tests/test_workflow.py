@@ -102,6 +102,12 @@ def test_a_changed_performance_key_runs_nothing(workspace: Workspace) -> None:
     assert workspace.planned() == {}
 
 
+def test_a_study_that_moved_to_another_file_is_the_same_study(workspace: Workspace) -> None:
+    moved = workspace.folder / "our study.yaml"
+    moved.write_text(workspace.original)
+    assert workspace.planned("--configfile", str(moved)) == {}
+
+
 def test_a_changed_delta_spares_what_does_not_depend_on_it(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "delta: 1e-3", "delta: 1e-4")
     assert workspace.planned() == {"finetune": 1, "predict": 1, "evaluate": 1, "report": 1}
@@ -136,6 +142,10 @@ def test_an_edited_engine_never_retrains_a_model_for_release(workspace: Workspac
     assert run.returncode == 0, run.stdout
     assert '"noise": "release"' in (released.folder / model).with_name("certificate.json").read_text()
     released.edit("src/privrad/privacy/plan.py", "from __future__", "# edited\nfrom __future__")
+    (released.folder / "src/privrad/privacy/added.py").write_text("FACT = 1\n")
+    released.edit(
+        "src/privrad/privacy/mechanism.py", "import torch\n", "import torch\nfrom privrad.privacy import added\n"
+    )
     assert "finetune" not in released.planned(model)
 
 

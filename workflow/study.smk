@@ -1,16 +1,16 @@
 """The study in hand, and the functions by which rules ask for their part of it. No rules here."""
 
+import functools
 import json
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
 from privrad.config import ConfigError, load
 from privrad.provenance import sources
-
-shell.prefix(f'set -euo pipefail; PATH="{Path(sys.executable).parent}:$PATH"; ')
 
 if len(workflow.overwrite_configfiles) > 1:
     raise WorkflowError(
@@ -23,6 +23,9 @@ if workflow.config_settings.config:
 
 STUDY_FILE = os.path.relpath(next(iter(workflow.overwrite_configfiles), "config.yaml"))
 
+# $STUDY, not a parameter: a study that moves to another file is the same study.
+shell.prefix(f"set -euo pipefail; PATH={quote(str(Path(sys.executable).parent))}:$PATH; STUDY={quote(STUDY_FILE)}; ")
+
 try:
     STUDY = load(Path(STUDY_FILE))
 except ConfigError as error:
@@ -33,6 +36,7 @@ def experiment_of(wildcards):
     return STUDY.experiments[wildcards.experiment]
 
 
+@functools.cache
 def code(module):
     """Input: the source files that the module's results depend on."""
     return [os.path.relpath(path) for path in sources(module)]
@@ -133,9 +137,8 @@ def public_labels(wildcards):
 
 
 def finetune_code(wildcards):
-    """Input: the engine; a later edit never retrains a model whose noise is for release."""
-    files = code("training.finetune")
-    return ancient(files) if experiment_of(wildcards).privacy.noise == "release" else files
+    """Input: the engine; none where the noise is for release, so that no later edit of it retrains a model."""
+    return [] if experiment_of(wildcards).privacy.noise == "release" else code("training.finetune")
 
 
 def predictions(wildcards):

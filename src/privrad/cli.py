@@ -16,19 +16,22 @@ from privrad import config
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; 0 when it is done, 2 with one message when the input cannot be used."""
     options = _parser().parse_args(arguments)
-    _log_to(options.log)
     try:
+        _log_to(options.log)
         options.command(options)
     except ValueError as error:
         logging.getLogger("privrad").error("privrad %s: %s", options.name, error)
         return 2
     except OSError as error:
-        logging.getLogger("privrad").error("privrad %s: %s: %s", options.name, error.strerror, error.filename)
+        reason = "a file stands where a folder is needed" if isinstance(error, FileExistsError) else error.strerror
+        said = f"{reason}: {error.filename}; give another path or mend this one" if reason else str(error)
+        logging.getLogger("privrad").error("privrad %s: %s", options.name, said)
         return 2
     return 0
 
 
 def _log_to(path: Path | None) -> None:
+    logging.getLogger("pydicom").disabled = True  # its warnings name files, and a log may be passed on
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,7 @@ def _key(options: argparse.Namespace) -> bytes:
     from privrad.cohorts import identity
 
     seed = config.load(options.study).seed
-    folder = Path(os.environ.get("PRIVRAD_KEYS", "work/keys"))
+    folder = Path(os.environ.get("PRIVRAD_KEYS") or "work/keys")
     return identity.key_for(_cohort(options).sensitivity, seed=seed, folder=folder)
 
 
@@ -105,6 +108,7 @@ def _split(options: argparse.Namespace) -> None:
         key=_key(options),
         assignment=options.assignment,
         balance=options.balance,
+        needed=("train", "test") if options.role == "private" else ("train",),
     )
 
 

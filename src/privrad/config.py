@@ -143,6 +143,10 @@ class Pretraining(Recipe):
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
 
 
+OF_GUARANTEE = {"delta", "clipping_norm", "clipping", "noise", "max_images_per_patient"}
+"""The keys of `privacy` that a training without clipping and noise does not depend on."""
+
+
 class Privacy(Frozen):
     """All that the guarantee of one run depends on, apart from its epsilon."""
 
@@ -221,12 +225,13 @@ class Experiment(Frozen):
     pretraining: Annotated[Pretraining | None, BeforeValidator(_none)]
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    allow_unprotected: bool = False
     privacy: Privacy
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")
-    def _coherent(self) -> Experiment:
+    def _cohorts_serve(self) -> Experiment:
         if self.pretraining is not None and self.cohorts.public is None:
             raise ValueError("pretraining needs cohorts.public; give one, or set pretraining: none")
         if self.training.positive_weights == "public" and self.cohorts.public is None:
@@ -237,16 +242,44 @@ class Experiment(Frozen):
                 raise ValueError(f"cohorts.{role}.labels lacks {sorted(missing)}: say which column holds each")
             if cohort.sensitivity == "private" and role == "public":
                 raise ValueError("cohorts.public must not have sensitivity: private, since pretraining protects nobody")
-        for values, key in ((self.budgets, "budgets"), (self.seeds, "seeds"), (self.findings, "findings")):
+        return self
+
+    @model_validator(mode="after")
+    def _lists_name_each_once(self) -> Experiment:
+        budgets = [f"{budget:g}" for budget in self.budgets]
+        for values, key in ((budgets, "budgets"), (self.seeds, "seeds"), (self.findings, "findings")):
             if len(set(values)) != len(values):
-                raise ValueError(f"{key} {list(values)} must not repeat a value")
-        if isinstance(self.training.positive_weights, dict):
-            missing = set(self.findings) ^ set(self.training.positive_weights)
-            if missing:
-                raise ValueError(f"training.positive_weights must name each finding once; at fault: {sorted(missing)}")
-        if self.cohorts.private.sensitivity == "private" and self.privacy.noise == "reproducible":
+                raise ValueError(f"{key} {', '.join(map(str, values))} must not repeat a value (to six digits)")
+        weights = self.training.positive_weights
+        if isinstance(weights, dict) and set(weights) != set(self.findings):
+            at_fault = sorted(set(weights) ^ set(self.findings))
+            raise ValueError(f"training.positive_weights must name each finding once; at fault: {at_fault}")
+        return self
+
+    @model_validator(mode="after")
+    def _mirrored_findings_have_both_sides(self) -> Experiment:
+        recipes: list[Recipe] = [self.training.without_privacy] if math.inf in self.budgets else []
+        recipes += [self.pretraining] if self.pretraining is not None else []
+        if any(recipe.augmentation is not None and recipe.augmentation.flip for recipe in recipes):
+            for finding in self.findings:
+                stem, _, side = finding.rpartition("_")
+                other = {"left": f"{stem}_right", "right": f"{stem}_left"}.get(side, finding)
+                if other not in self.findings:
+                    raise ValueError(f"a mirrored image of {finding} shows {other}; add it to findings, or set flip: 0")
+        return self
+
+    @model_validator(mode="after")
+    def _private_cohort_is_protected(self) -> Experiment:
+        if self.cohorts.private.sensitivity != "private":
+            return self
+        if self.privacy.noise == "reproducible":
             raise ValueError(
                 "privacy.noise: reproducible can be subtracted by who knows the seed; a private cohort needs release"
+            )
+        if math.inf in self.budgets and not self.allow_unprotected:
+            raise ValueError(
+                "budgets: inf trains models that protect nobody on a private cohort; take inf out, or set "
+                "allow_unprotected: true and never let those models leave"
             )
         return self
 
@@ -278,8 +311,7 @@ class Experiment(Frozen):
         parts["positive_weights"] = self.training.positive_weights
         if arm.recipe == "without_privacy":
             return parts | {"recipe": self.training.without_privacy.model_dump()}
-        of_guarantee = {"delta", "clipping_norm", "clipping", "noise", "max_images_per_patient"}
-        privacy = self.privacy.model_dump(exclude=of_guarantee if arm.recipe == "matched" else None)
+        privacy = self.privacy.model_dump(exclude=OF_GUARANTEE if arm.recipe == "matched" else None)
         return parts | {"privacy": privacy, "learning_rate": self.training.learning_rate}
 
     @property

@@ -11,10 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+PRIVATE = 0o600
+"""The permissions of a file that holds plain ids, paths or file names: its owner's alone."""
+
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success it is synced and renamed to `path`, else removed."""
+def atomic(path: Path, *, mode: int = 0o644) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success it is synced and renamed to `path`, else removed.
+
+    The file gets the permissions `mode`, whatever the umask; until then its owner alone can read it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)
@@ -23,7 +29,7 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -84,3 +84,9 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_sensitivity_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'secret': it must be public, synthetic or private"):
         identity.key_for("secret", seed=1, folder=tmp_path)
+
+
+def test_a_key_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("")
+    with pytest.raises(identity.IdentityError, match=r"keys/hospital\.key cannot be used .*set PRIVRAD_KEYS"):
+        identity.key_for("private", seed=1, folder=tmp_path / "keys")

@@ -171,7 +171,7 @@ def test_a_cohort_without_any_usable_image_is_an_error_that_says_why(tmp_path: P
 
 def test_a_finding_may_not_take_the_name_of_a_manifest_column(tmp_path: Path) -> None:
     root = write_uka(tmp_path / "uka", [uka_row("a.dcm", "p1")])
-    with pytest.raises(CohortError, match="finding age has the name of a manifest column"):
+    with pytest.raises(CohortError, match="finding age has a name that privrad's tables need"):
         run_ingest(cohort("uka_cxr", root, {"age": "heart"}), tmp_path / "out")
 
 
@@ -251,3 +251,33 @@ def test_every_reason_has_a_remedy() -> None:
         "not_frontal",
     }
     assert Outputs(Path("x")).places.keys() == {"manifest", "paths", "refused", "rejects"}
+
+
+@pytest.mark.parametrize("finding", ["all", "mean"])
+def test_a_finding_may_not_take_a_name_that_results_need(finding: str, tmp_path: Path) -> None:
+    root = write_uka(tmp_path / "uka", [uka_row("a.dcm", "p1")])
+    with pytest.raises(CohortError, match=f"finding {finding} has a name that privrad's tables need"):
+        run_ingest(cohort("uka_cxr", root, {finding: "heart"}), tmp_path / "out")
+
+
+def test_plain_paths_and_rejects_are_their_owners_alone(tmp_path: Path) -> None:
+    out = ingest_uka(tmp_path, [uka_row("a.dcm", "p1"), uka_row("b.dcm", "p2", age="999")])
+    modes = {role: path.stat().st_mode & 0o777 for role, path in out.places.items()}
+    assert modes == {"manifest": 0o644, "refused": 0o644, "paths": 0o600, "rejects": 0o600}
+
+
+def test_an_open_quote_never_swallows_a_row(tmp_path: Path) -> None:
+    root = write_uka(tmp_path / "uka", [uka_row(f"{number}.dcm", f"p{number}") for number in range(5)])
+    table = root / "uka_cxr.csv"
+    table.write_text(table.read_text().replace(",p2,", ',"p2,').replace(",p3,", ',"p3,'))
+    with pytest.raises(CohortError, match="line break within column patient_id, in row 3 below the header"):
+        run_ingest(cohort("uka_cxr", root, UKA_LABELS), tmp_path / "out")
+
+
+def test_a_damaged_table_costs_one_line(tmp_path: Path) -> None:
+    root = write_uka(tmp_path / "uka", [uka_row("a.dcm", "p1")])
+    with (root / "uka_cxr.csv").open("a") as stream:
+        stream.write("," * 30 + "\n")
+    with pytest.raises(CohortError, match="no readable CSV") as caught:
+        run_ingest(cohort("uka_cxr", root, UKA_LABELS), tmp_path / "out")
+    assert "\n" not in str(caught.value)

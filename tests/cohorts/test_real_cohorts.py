@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from tests.cohorts.trees import KEY, Outputs, cohort, real_data, run_ingest
 
 
 def parts_of(out: Outputs, findings: list[str]) -> pd.Series:
-    places = {"assignment": out.folder / "assignment.parquet", "balance": out.folder / "balance.csv"}
+    places: dict[str, Any] = {"assignment": out.folder / "assignment.parquet", "balance": out.folder / "balance.csv"}
     split.run(config.Split(), findings=findings, manifest=out.places["manifest"], key=KEY, **places)
     return pd.read_parquet(places["assignment"])["split"]
 

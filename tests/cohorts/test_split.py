@@ -41,7 +41,7 @@ def images_of(patients: Sequence[str], **columns: Any) -> pd.DataFrame:
 
 def run(folder: Path, images: pd.DataFrame, chosen: config.Split) -> tuple[pd.Series, pd.DataFrame]:
     manifests.write(folder / "manifest.parquet", images, findings=FINDINGS)
-    places = {"assignment": folder / "assignment.parquet", "balance": folder / "balance.csv"}
+    places: dict[str, Any] = {"assignment": folder / "assignment.parquet", "balance": folder / "balance.csv"}
     split.run(chosen, findings=FINDINGS, manifest=folder / "manifest.parquet", key=KEY, **places)
     assignment = pd.read_parquet(places["assignment"])
     assert list(assignment.columns) == ["patient_id", "split"]
@@ -159,3 +159,18 @@ def test_the_balance_counts_images_and_patients(tmp_path: Path) -> None:
     assert {band: counts["train", "age", band][0] for band in bands} == bands
     assert all(counts[group] == (0, 0) for group in counts if group[0] == "test")
     assert len(counts) == 3 * (1 + 3 + len(bands) + 1)
+
+
+def test_a_cohort_to_be_tested_on_needs_test_patients(tmp_path: Path) -> None:
+    manifests.write(tmp_path / "manifest.parquet", images_of(["a"], source_split="train"), findings=FINDINGS)
+    with pytest.raises(CohortError, match="none of 1 patients is left to test on"):
+        split.run(
+            config.Split(by="table", validation=0),
+            findings=FINDINGS,
+            manifest=tmp_path / "manifest.parquet",
+            key=KEY,
+            assignment=tmp_path / "assignment.parquet",
+            balance=tmp_path / "balance.csv",
+            needed=("train", "test"),
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.parquet"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -52,7 +53,7 @@ def test_a_study_on_real_radiographs_declares_about_the_patients_it_trains_on(
     monkeypatch.setenv("PRIVRAD_REAL_DATA", str(real_data()))
     experiment = config.load(STUDIES / f"{name}.yaml").experiments["chest"]
     out = run_ingest(experiment.cohorts.private, tmp_path)
-    places = {"assignment": tmp_path / "assignment.parquet", "balance": tmp_path / "balance.csv"}
+    places: dict[str, Any] = {"assignment": tmp_path / "assignment.parquet", "balance": tmp_path / "balance.csv"}
     findings = experiment.findings
     split.run(experiment.split.private, findings=findings, manifest=out.places["manifest"], key=KEY, **places)
     parts = pd.read_parquet(places["assignment"])["split"].value_counts()

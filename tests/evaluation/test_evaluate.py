@@ -1,6 +1,7 @@
 """The evaluation's three files, on predictions of known quality."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from privrad.evaluation import evaluate
 
 BANDS = (0, 30, 60, 70, 80, 100)
 FINDINGS = ("effusion", "atelectasis")
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+Measured = tuple[pd.DataFrame, pd.DataFrame, Path]
 
 
-def predicted(arm: str, *, ease: float, seed: int = 0, patients: int = 120, **changed) -> pd.DataFrame:
+def predicted(arm: str, *, ease: float, seed: int = 0, patients: int = 120) -> pd.DataFrame:
     """Two images a patient; the scores' noise is the same for all arms and images of a patient."""
     rng = np.random.default_rng(1)
     of = np.repeat(np.arange(patients), 2)
@@ -26,23 +29,23 @@ def predicted(arm: str, *, ease: float, seed: int = 0, patients: int = 120, **ch
         part = pd.DataFrame(ids).assign(finding=finding, label=labels.astype("int8"), score=scores, sex=sex, age=age)
         parts.append(part)
     epsilon = float(arm.removeprefix("eps-").removesuffix("-matched"))
-    return pd.concat(parts).assign(arm=arm, epsilon=epsilon, seed=seed, split="test", **changed)
+    return pd.concat(parts).assign(arm=arm, epsilon=epsilon, seed=seed, split="test")
 
 
-def run(folder, *tables, redraws: int = 100, resample: str = "patient", minimum_cell: int = 10, seed: int = 3):
+def run(folder: Path, *tables: pd.DataFrame, redraws: int = 100, resample: str = "patient") -> Tables:
     paths = []
     for order, one in enumerate(tables):
         paths.append(folder / f"{order}.parquet")
         one.to_parquet(paths[-1])
     evaluate.run(
-        paths, redraws=redraws, resample=resample, confidence=0.95, age_bands=BANDS, minimum_cell=minimum_cell,
-        seed=seed, out=folder / "evaluate",
+        paths, redraws=redraws, resample=resample, confidence=0.95, age_bands=BANDS, minimum_cell=10,
+        seed=3, out=folder / "evaluate",
     )  # fmt: skip
     metrics = pd.read_csv(folder / "evaluate" / "metrics.csv", keep_default_na=False, na_values=[""])
     return metrics, pd.read_csv(folder / "evaluate" / "differences.csv")
 
 
-def only(table: pd.DataFrame, **values) -> pd.Series:
+def only(table: pd.DataFrame, **values: object) -> pd.Series:
     for column, value in values.items():
         table = table[table[column] == value]
     assert len(table) == 1
@@ -50,13 +53,13 @@ def only(table: pd.DataFrame, **values) -> pd.Series:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory):
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     folder = tmp_path_factory.mktemp("evaluate")
     arms = {"eps-0": 0.3, "eps-1": 1.0, "eps-inf-matched": 1.8, "eps-inf": 2.0}
     return (*run(folder, *(predicted(arm, ease=ease) for arm, ease in arms.items())), folder)
 
 
-def test_columns_are_those_agreed(measured) -> None:
+def test_columns_are_those_agreed(measured: Measured) -> None:
     metrics, differences, _ = measured
     assert list(metrics) == [
         *("arm", "epsilon", "seed", "finding", "group_by", "group", "metric", "value", "low", "high", "sd"),
@@ -68,7 +71,7 @@ def test_columns_are_those_agreed(measured) -> None:
     ]
 
 
-def test_values_are_scikit_learns_in_all_and_by_group(measured) -> None:
+def test_values_are_scikit_learns_in_all_and_by_group(measured: Measured) -> None:
     metrics, _, _ = measured
     table = predicted("eps-1", ease=1.0)
     of_finding = table[table["finding"] == "effusion"]
@@ -83,7 +86,7 @@ def test_values_are_scikit_learns_in_all_and_by_group(measured) -> None:
         assert found["positives"] == part["label"].sum()
 
 
-def test_the_mean_and_its_two_spreads(measured) -> None:
+def test_the_mean_and_its_two_spreads(measured: Measured) -> None:
     """The law of the redraws is public: patients in order of id, drawn by integers from the seed's generator."""
     metrics, _, _ = measured
     table = predicted("eps-1", ease=1.0)
@@ -91,11 +94,11 @@ def test_the_mean_and_its_two_spreads(measured) -> None:
     images = table.drop_duplicates("image_id").sort_values("image_id")
     patients, of = np.unique(images["patient_id"], return_inverse=True)
     rng = np.random.default_rng(3)
-    drawn = []
+    redraws = []
     for _ in range(100):
         weights = np.bincount(rng.integers(len(patients), size=len(patients)), minlength=len(patients))[of]
-        drawn.append([roc_auc_score(wide["label"][f], wide["score"][f], sample_weight=weights) for f in FINDINGS])
-    drawn = np.array(drawn)
+        redraws.append([roc_auc_score(wide["label"][f], wide["score"][f], sample_weight=weights) for f in FINDINGS])
+    drawn = np.array(redraws)
     found = only(metrics, arm="eps-1", finding="mean", group_by="all")
     assert found["sd"] == pytest.approx(drawn.mean(axis=1).std(ddof=1), abs=1e-12)
     assert found["pooled_sd"] == pytest.approx(drawn.std(), abs=1e-12)
@@ -103,7 +106,7 @@ def test_the_mean_and_its_two_spreads(measured) -> None:
     assert [found["low"], found["high"]] == pytest.approx(list(bounds), abs=1e-12)
 
 
-def test_differences_are_reference_minus_arm_and_paired(measured) -> None:
+def test_differences_are_reference_minus_arm_and_paired(measured: Measured) -> None:
     metrics, differences, _ = measured
     lost = only(differences, arm="eps-1", reference="eps-inf", finding="mean", group_by="all")
     values = {arm: only(metrics, arm=arm, finding="mean", group_by="all") for arm in ("eps-1", "eps-inf")}
@@ -114,12 +117,12 @@ def test_differences_are_reference_minus_arm_and_paired(measured) -> None:
     assert not (differences["arm"] == differences["reference"]).any()
 
 
-def test_equal_models_differ_by_nothing(tmp_path) -> None:
+def test_equal_models_differ_by_nothing(tmp_path: Path) -> None:
     _, differences = run(tmp_path, predicted("eps-1", ease=1.0), predicted("eps-inf", ease=1.0))
     assert (differences[["value", "low", "high"]] == 0).all(axis=None)
 
 
-def test_patients_not_images_are_resampled(tmp_path) -> None:
+def test_patients_not_images_are_resampled(tmp_path: Path) -> None:
     """Two alike images a patient: taking them for independent makes the interval narrower, by about the root of 2."""
     widths = {}
     for resample in ("patient", "image"):
@@ -129,7 +132,7 @@ def test_patients_not_images_are_resampled(tmp_path) -> None:
     assert 1.15 < widths["patient"] / widths["image"] < 1.7
 
 
-def test_same_input_in_any_order_same_bytes(measured, tmp_path) -> None:
+def test_same_input_in_any_order_same_bytes(measured: Measured, tmp_path: Path) -> None:
     _, _, folder = measured
     arms = {"eps-inf": 2.0, "eps-1": 1.0, "eps-0": 0.3, "eps-inf-matched": 1.8}
     run(tmp_path, *(predicted(arm, ease=ease) for arm, ease in arms.items()))
@@ -137,7 +140,7 @@ def test_same_input_in_any_order_same_bytes(measured, tmp_path) -> None:
         assert (tmp_path / "evaluate" / name).read_bytes() == (folder / "evaluate" / name).read_bytes()
 
 
-def test_a_finding_without_positives_is_not_estimable(tmp_path) -> None:
+def test_a_finding_without_positives_is_not_estimable(tmp_path: Path) -> None:
     table = predicted("eps-1", ease=1.0)
     table.loc[table["finding"] == "effusion", "label"] = 0
     metrics, _ = run(tmp_path, table)
@@ -149,7 +152,7 @@ def test_a_finding_without_positives_is_not_estimable(tmp_path) -> None:
     assert mean["note"] == "over 1 of 2 findings, without effusion"
 
 
-def test_nothing_estimable_at_all(tmp_path) -> None:
+def test_nothing_estimable_at_all(tmp_path: Path) -> None:
     metrics, _ = run(tmp_path, predicted("eps-1", ease=1.0).assign(label=1))
     assert metrics["value"].isna().all()
     assert set(metrics["note"]) == {"not estimable: no negative images", "not estimable: no finding is"}
@@ -157,7 +160,7 @@ def test_nothing_estimable_at_all(tmp_path) -> None:
     assert (model["mean_auroc"]["value"], model["worst_group"]) == (None, None)
 
 
-def test_degenerate_redraws_are_counted_and_few_images_noted(tmp_path) -> None:
+def test_degenerate_redraws_are_counted_and_few_images_noted(tmp_path: Path) -> None:
     table = predicted("eps-1", ease=1.0, patients=12)
     positive = table["patient_id"].isin(["p0", "p1"])
     metrics, _ = run(tmp_path, table.assign(label=positive.astype("int8")))
@@ -168,7 +171,7 @@ def test_degenerate_redraws_are_counted_and_few_images_noted(tmp_path) -> None:
     assert only(metrics, finding="mean", group_by="all")["note"] == "uncertain: few images for effusion, atelectasis"
 
 
-def test_summary_names_the_worst_sure_group(measured) -> None:
+def test_summary_names_the_worst_sure_group(measured: Measured) -> None:
     metrics, _, folder = measured
     summary = json.loads((folder / "evaluate" / "summary.json").read_text())
     assert (summary["redraws"], summary["findings"], summary["images"]) == (100, list(FINDINGS), 240)
@@ -179,14 +182,14 @@ def test_summary_names_the_worst_sure_group(measured) -> None:
     assert worst["value"] == means.loc[means["note"].isna(), "value"].min()
 
 
-def test_a_seed_without_its_reference_is_paired_with_the_first(tmp_path) -> None:
+def test_a_seed_without_its_reference_is_paired_with_the_first(tmp_path: Path) -> None:
     tables = [predicted("eps-inf", ease=2.0), predicted("eps-1", ease=1.0), predicted("eps-1", ease=1.1, seed=1)]
     _, differences = run(tmp_path, *tables)
     lost = only(differences, arm="eps-1", seed=1, finding="mean", group_by="all")
     assert lost["note"] == "against seed 0 of the reference"
 
 
-def test_anybodys_predictions_need_no_arm_and_no_group(tmp_path) -> None:
+def test_anybodys_predictions_need_no_arm_and_no_group(tmp_path: Path) -> None:
     plain = predicted("eps-1", ease=1.0)[["image_id", "patient_id", "finding", "label", "score"]]
     metrics, differences = run(tmp_path, plain)
     assert set(metrics["arm"]) == {"model"}
@@ -194,6 +197,6 @@ def test_anybodys_predictions_need_no_arm_and_no_group(tmp_path) -> None:
     assert differences.empty
 
 
-def test_resample_is_patient_or_image(tmp_path) -> None:
+def test_resample_is_patient_or_image(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="resample 'study' must be patient or image"):
         run(tmp_path, predicted("eps-1", ease=1.0), resample="study")

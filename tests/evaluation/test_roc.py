@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
 
 from privrad.evaluation import roc
 
 
-def ranked(scores, labels):
-    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels, dtype=bool)
-    return roc.rank(scores, labels=labels, rows=np.arange(len(scores)))
+def ranked(scores: ArrayLike, labels: ArrayLike) -> roc.Ranking:
+    held = np.asarray(scores, dtype=float)
+    return roc.rank(held, labels=np.asarray(labels, dtype=bool), rows=np.arange(len(held)))
 
 
 def test_hand_counted_pairs_with_a_tie() -> None:
@@ -34,7 +35,7 @@ def test_weights_count_as_copies() -> None:
     labels=arrays.arrays(bool, 40),
     weights=arrays.arrays(int, (40, 5), elements=st.integers(0, 4)),
 )
-def test_equals_scikit_learn_under_ties(scores, labels, weights) -> None:
+def test_equals_scikit_learn_under_ties(scores: roc.Floats, labels: NDArray[np.bool_], weights: roc.Indices) -> None:
     areas = roc.auroc(ranked(scores, labels), weights=weights.astype(float))
     for area, weight in zip(areas, weights.T, strict=True):
         if weight[labels].sum() == 0 or weight[~labels].sum() == 0:
@@ -45,7 +46,9 @@ def test_equals_scikit_learn_under_ties(scores, labels, weights) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(scores=arrays.arrays(float, 30, elements=st.floats(0, 1)), labels=arrays.arrays(bool, 30))
-def test_swapped_labels_give_the_complement_and_order_alone_counts(scores, labels) -> None:
+def test_swapped_labels_give_the_complement_and_order_alone_counts(
+    scores: roc.Floats, labels: NDArray[np.bool_]
+) -> None:
     ones = np.ones((30, 1))
     area = roc.auroc(ranked(scores, labels), weights=ones)
     swapped = roc.auroc(ranked(scores, ~labels), weights=ones)
@@ -64,7 +67,7 @@ def test_a_group_is_weighted_by_its_own_rows() -> None:
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])
-def test_without_positives_or_negatives_there_is_no_area(labels) -> None:
+def test_without_positives_or_negatives_there_is_no_area(labels: list[int]) -> None:
     assert np.isnan(roc.auroc(ranked([0.1, 0.2, 0.3], labels), weights=np.ones((3, 2)))).all()
 
 
@@ -87,7 +90,8 @@ def test_redraws_are_multinomial() -> None:
 def test_interval_leaves_out_what_is_not_estimable_and_counts_it() -> None:
     draws = np.concatenate([np.linspace(0, 1, 101), [np.nan] * 9])
     found = roc.interval(draws, confidence=0.9)
-    assert (found.low, found.high, found.degenerate) == (pytest.approx(0.05), pytest.approx(0.95), 9)
+    assert (found.low, found.high) == pytest.approx((0.05, 0.95))
+    assert found.degenerate == 9
     assert found.sd == pytest.approx(np.linspace(0, 1, 101).std(ddof=1))
 
 

@@ -137,3 +137,8 @@ def test_one_image_refused(write: Writer, tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match=r"^constant_image: .*image: every pixel shows 5; [^\n]+$"):
         prepare_image(source, tmp_path / "out.png", size=48)
     assert not (tmp_path / "out.png").exists()
+
+
+def test_rejects_are_their_owners_alone(cohort: dict[str, Any], tmp_path: Path) -> None:
+    run(**cohort, shard=0, size=16, out=tmp_path / "one", rejects=tmp_path / "rejects.csv")
+    assert (tmp_path / "rejects.csv").stat().st_mode & 0o777 == 0o600

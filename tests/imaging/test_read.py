@@ -18,6 +18,7 @@ from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     RLELossless,
@@ -270,3 +271,27 @@ def test_bound_on_pixels(tmp_path: Path) -> None:
     huge += struct.pack(">I", zlib.crc32(huge[12:29])) + header[33:]
     (tmp_path / "huge").write_bytes(huge)
     assert refusal(tmp_path / "huge").reason == "too_large"
+
+
+def test_bytes_that_look_like_jpeg_2000_in_another_coding(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64)).astype(np.uint8)
+    pixels[1, 5:9] = (0xFF, 0x4F, 0xFF, 0x51)
+    image = dataset(pixels)
+    image.compress(RLELossless, generate_instance_uid=False)
+    image.save_as(tmp_path / "image", enforce_file_format=True)
+    np.testing.assert_array_equal(read_radiograph(tmp_path / "image"), pixels)
+
+
+def test_size_of_a_jpeg_2000_codestream_bare_and_boxed() -> None:
+    size = b"".join(number.to_bytes(4, "big") for number in (130, 50, 7, 5))
+    bare = b"\xff\x4f\xff\x51\0\x2f\0\0" + size
+    assert codestream_size(bare) == (45, 123)
+    assert codestream_size(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60) + bare) == (45, 123)
+    assert codestream_size(b"\1\0\0\0" + bare) is None
+
+
+def test_compressed_pixels_are_never_shown_as_uncompressed(write: Writer) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64)).astype(np.uint8)
+    path = write(noise, compress=RLELossless)
+    path.write_bytes(path.read_bytes().replace(RLELossless.encode(), ExplicitVRLittleEndian.encode()))
+    assert "its pixels are compressed, but the header says Explicit VR" in refusal(path).remedy

@@ -106,6 +106,18 @@ def test_a_unit_that_is_not_finite_contributes_zero() -> None:
         assert torch.allclose(summed(model, spoilt, y, clip=1.0), expected, rtol=1e-6, atol=1e-9)
 
 
+def test_an_infinite_gradient_contributes_zero_and_a_huge_one_stays_within_the_clip() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    x, y = torch.randn(3, 4), torch.zeros(3, 2)
+    for bad, largest in ((float("inf"), 0.0), (1e25, 1.0)):
+        spoilt = y.clone()
+        spoilt[1] = bad
+        rest, _ = by_loop(model, x[[0, 2]], y[[0, 2]], clip=1.0, views=1)
+        left = summed(model, x, spoilt, clip=1.0).double() - rest
+        assert float(left.norm()) <= largest + 1e-5
+
+
 def test_one_bad_view_silences_its_whole_unit() -> None:
     model = network(seed=2)
     x, y = inputs(6)
@@ -188,6 +200,10 @@ class Counting(nn.Module):
         (Counting(), "holds buffer 'seen'"),
         (Tied(), "shares parameter 'weight'"),
         (Scaled(), "no rule for the per-sample gradient of 'scale'"),
+        (
+            nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular")),
+            r"layer 0 \(Conv2d\) pads by 'circular'",
+        ),
         (nn.Sequential(nn.Bilinear(2, 2, 2)), r"layer 0 \(Bilinear\)"),
         (nn.Sequential(nn.ReLU()), "no trainable parameter"),
     ],
@@ -201,6 +217,15 @@ def test_unsuited_layers_are_refused_by_name(model: nn.Module, named: str) -> No
 def test_a_clipping_norm_outside_its_range_is_named(clip: float) -> None:
     with pytest.raises(ValueError, match=f"clipping_norm {clip}"):
         OpacusGradients(network(seed=0), loss=loss, clipping_norm=clip)
+
+
+def test_a_loss_over_the_batch_is_refused() -> None:
+    x, y = inputs(3)
+    with (
+        OpacusGradients(network(seed=0), loss=lambda a, b: loss(a, b).mean(), clipping_norm=1.0) as gradients,
+        pytest.raises(ValueError, match=r"loss of shape \(\) must be one number per sample, \(3,\)"),
+    ):
+        gradients.add(x, y)
 
 
 def test_units_must_be_whole() -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,21 @@ def test_one_patient_more_moves_the_sum_by_at_most_the_clipping_norm(gradients: 
         with_all = flat(mechanism(gradients).noisy_mean(step))
         without_last = flat(mechanism(gradients, units=UNITS[:-1]).noisy_mean(step))
         assert float((with_all - without_last).norm()) <= 0.7 / 8 * (1 + 1e-6)
+
+
+def test_an_interrupted_step_leaves_nothing_in_the_next(gradients: OpacusGradients) -> None:
+    whole = mechanism(gradients, physical_batch=1)
+    expected = flat(whole.noisy_mean(0))
+    loads = iter([True, False])
+
+    def failing(rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        if next(loads):
+            return whole.load(rows)
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="disk"):
+        replace(whole, load=failing).noisy_mean(0)
+    assert torch.equal(flat(whole.noisy_mean(0)), expected)
 
 
 def test_rate_and_divisor_come_from_the_plan_and_not_from_the_units_present(gradients: OpacusGradients) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ addEventListener("message", event => { document.body.dataset.found = JSON.string
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory) -> Path:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert browser.program(), "Chromium is needed to open the report; install the package chromium"
     if "PRIVRAD_REPORT" in os.environ:
         return Path(os.environ["PRIVRAD_REPORT"])
@@ -69,24 +70,25 @@ def page(tmp_path_factory) -> Path:
     return built.results / "report.html"
 
 
-def measured(page: Path, folder: Path, *, width: int) -> dict:
+def measured(page: Path, folder: Path, *, width: int) -> dict[str, Any]:
     """What a script finds in a copy of the page that lets it run, in a frame, since a window has a least width."""
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
     (folder / "measured.html").write_text(text.replace("</body>", MEASURE + "</body>"), encoding="utf-8")
     (folder / "frame.html").write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
     found = re.search(r'data-found="([^"]*)"', browser.visit(folder / "frame.html", width=1700).tree)
     assert found, "the measuring script did not run"
-    return json.loads(html.unescape(found[1]))
+    read: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return read
 
 
-def test_nothing_leaves_the_page_and_nothing_complains(page) -> None:
+def test_nothing_leaves_the_page_and_nothing_complains(page: Path) -> None:
     visit = browser.visit(page)
     assert "How to reproduce" in visit.tree
     assert visit.hosts == []
     assert visit.console == []
 
 
-def test_a_request_and_a_complaint_would_be_seen(tmp_path) -> None:
+def test_a_request_and_a_complaint_would_be_seen(tmp_path: Path) -> None:
     leaking = tmp_path / "leaking.html"
     leaking.write_text('<img src="http://outside.example/pixel.png"><script>console.error("heard")</script>')
     visit = browser.visit(leaking)
@@ -94,7 +96,7 @@ def test_a_request_and_a_complaint_would_be_seen(tmp_path) -> None:
     assert any("heard" in line for line in visit.console)
 
 
-def test_the_policy_stops_what_a_page_might_smuggle_in(page, tmp_path) -> None:
+def test_the_policy_stops_what_a_page_might_smuggle_in(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     smuggled = '<img src="http://outside.example/a.png"><script>document.body.id = "taken"</script></body>'
     (tmp_path / "smuggled.html").write_text(text.replace("</body>", smuggled), encoding="utf-8")
@@ -105,7 +107,7 @@ def test_the_policy_stops_what_a_page_might_smuggle_in(page, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut(page, tmp_path, width) -> None:
+def test_nothing_is_cut(page: Path, tmp_path: Path, width: int) -> None:
     found = measured(page, tmp_path, width=width)
     assert found["width"] == width
     assert found["scroll"] <= width
@@ -115,7 +117,7 @@ def test_nothing_is_cut(page, tmp_path, width) -> None:
     assert found["smallest"] >= 8
 
 
-def test_a_page_too_wide_would_be_seen(page, tmp_path) -> None:
+def test_a_page_too_wide_would_be_seen(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8").replace('<p class="lead">', '<p class="lead" style="min-width: 1200px">', 1)
     (tmp_path / "wide.html").write_text(text, encoding="utf-8")
     found = measured(tmp_path / "wide.html", tmp_path, width=1000)
@@ -124,7 +126,7 @@ def test_a_page_too_wide_would_be_seen(page, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_has_a_picture(page, tmp_path, width) -> None:
+def test_the_page_has_a_picture(page: Path, tmp_path: Path, width: int) -> None:
     folder = Path(os.environ.get("PRIVRAD_SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     browser.visit(page, width=width, height=3000, screenshot=folder / f"report-{width}.png")

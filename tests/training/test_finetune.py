@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ import pytest
 import torch
 
 from privrad import config, files
+from privrad.privacy import accounting
+from privrad.privacy.mechanism import Mechanism
 from privrad.training import checkpoint, finetune, predict, pretrain
 
 ARMS = {
     "none": config.Arm(name="eps-0", epsilon=0, recipe="none"),
-    "private": config.Arm(name="eps-8", epsilon=8, recipe="private"),
+    "private": config.Arm(name="eps-2", epsilon=2, recipe="private"),
     "matched": config.Arm(name="eps-inf-matched", epsilon=math.inf, recipe="matched"),
     "without_privacy": config.Arm(name="eps-inf", epsilon=math.inf, recipe="without_privacy"),
 }
@@ -138,7 +142,7 @@ def test_a_private_run_for_release_keeps_its_secrets(
     text = json.dumps(runs[0]["training"])
     assert not [leak for leak in LEAKS if f'"{leak}' in text]
     certificate = runs[0]["certificate"]
-    assert 7.9 < certificate["epsilon"] <= 8
+    assert 1.99 < certificate["epsilon"] <= 2
     assert certificate["model"]["weights_sha256"] == files.sha256(tmp_path / "first/model.safetensors")
 
 
@@ -161,7 +165,42 @@ def test_seeded_private_runs_account_for_what_they_saw(
     assert made["training"]["seen_of_the_cohort"]["units"] == 36
     assert 4 < made["training"]["seen_of_the_cohort"]["units_per_batch"]["mean"] < 20
     assert made["certificate"]["epsilon"] is None
-    assert made["certificate"]["nominal_epsilon"] == pytest.approx(8, rel=1e-3)
+    assert made["certificate"]["nominal_epsilon"] == pytest.approx(2, rel=1e-3)
+
+
+def test_the_matched_arm_does_not_depend_on_the_settings_of_the_guarantee(
+    tmp_path: Path, public: Any, private: Any, pretrained: dict[str, Path]
+) -> None:
+    other = PRIVACY.model_copy(update={"delta": 1e-4, "clipping_norm": 0.3, "max_images_per_patient": 9})
+    for name, privacy in (("first", PRIVACY), ("second", other)):
+        finetune_into(tmp_path / name, public, private, pretrained["mish"], recipe="matched", privacy=privacy)
+    for file in ("model.safetensors", "training.json", "certificate.json"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+
+
+def test_a_guarantee_that_cannot_be_stated_stops_the_training_before_its_first_step(
+    tmp_path: Path, public: Any, private: Any, pretrained: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> float:
+        raise ValueError("no epsilon")
+
+    def reached(*_: Any) -> None:
+        raise AssertionError("a step was taken")
+
+    monkeypatch.setattr(accounting, "prv_epsilon", failing)
+    monkeypatch.setattr(Mechanism, "noisy_mean", reached)
+    with pytest.raises(ValueError, match="no epsilon"):
+        finetune_into(tmp_path, public, private, pretrained["mish"], recipe="private")
+
+
+def test_progress_counts_steps(
+    tmp_path: Path, public: Any, private: Any, pretrained: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="privrad"):
+        pretrain_into(tmp_path / "pretrained", public, epochs=1)
+        finetune_into(tmp_path, public, private, pretrained["relu"], recipe="without_privacy")
+    assert re.search(r"pretraining \(mish\), steps: \d+ in", caplog.text)
+    assert re.search(r"eps-inf, steps: \d+ in", caplog.text)
 
 
 def test_epsilon_zero_learns_nothing_of_the_cohort(
@@ -289,7 +328,7 @@ def test_missing_inputs_are_named(tmp_path: Path, public: Any, private: Any, pre
         finetune_into(tmp_path, public, private, tmp_path / "gone.safetensors", recipe="private")
     nobody = pd.read_parquet(private.assignment).assign(split="test")
     nobody.to_parquet(tmp_path / "nobody.parquet")
-    with pytest.raises(ValueError, match=r"split train of .* has no prepared image"):
+    with pytest.raises(ValueError, match=r"split train of .* lists 0 images and none is prepared"):
         finetune_into(
             tmp_path, public, private, pretrained["mish"], recipe="private", assignment=tmp_path / "nobody.parquet"
         )

@@ -70,6 +70,15 @@ def test_labels_other_than_0_and_1_are_refused(private: Any, tmp_path: Path) -> 
         data.tabulate(tmp_path / "manifest.parquet", private.assignment, findings=FINDINGS, split="train")
 
 
+def test_a_split_that_does_not_name_each_patient_once_is_refused(private: Any, tmp_path: Path) -> None:
+    whole = pd.read_parquet(private.assignment)
+    twice = pd.concat([whole, whole.iloc[:1].assign(split="test")])
+    for name, table in (("twice", twice), ("lacking", whole.iloc[1:])):
+        table.to_parquet(tmp_path / f"{name}.parquet")
+        with pytest.raises(ValueError, match=rf"{name}\.parquet must name each patient"):
+            data.tabulate(private.manifest, tmp_path / f"{name}.parquet", findings=FINDINGS, split="train")
+
+
 def views(mirrored: list[bool], degrees: list[float]) -> augment.Views:
     return augment.Views(np.array(mirrored), np.array(degrees, dtype=np.float32))
 

@@ -16,10 +16,9 @@ rule phantom:
     benchmark:
         "benchmarks/{study}/{experiment}/phantom/{role}.tsv"
     params:
-        study=STUDY_FILE,
         settings=settings("study.seed", "cohorts.{role}.phantom", "cohorts.{role}.layout"),
     shell:
-        "privrad phantom --study {params.study:q} --experiment {wildcards.experiment} --role {wildcards.role}"
+        'privrad phantom --study "$STUDY" --experiment {wildcards.experiment} --role {wildcards.role}'
         " --out {output:q} --log {log:q}"
 
 
@@ -39,10 +38,9 @@ rule ingest:
     benchmark:
         "benchmarks/{study}/{experiment}/ingest/{role}.tsv"
     params:
-        study=STUDY_FILE,
         settings=settings("study.seed", "cohorts.{role}", "findings"),
     shell:
-        "privrad ingest --study {params.study:q} --experiment {wildcards.experiment} --role {wildcards.role}"
+        'privrad ingest --study "$STUDY" --experiment {wildcards.experiment} --role {wildcards.role}'
         " --root {input.root:q} --manifest {output.manifest:q} --refused {output.refused:q}"
         " --paths {output.paths:q} --rejects {output.rejects:q} --log {log:q}"
 
@@ -60,8 +58,7 @@ rule split:
     benchmark:
         "benchmarks/{study}/{experiment}/split/{role}.tsv"
     params:
-        study=STUDY_FILE,
         settings=settings("study.seed", "split.{role}", "findings"),
     shell:
-        "privrad split --study {params.study:q} --experiment {wildcards.experiment} --role {wildcards.role}"
+        'privrad split --study "$STUDY" --experiment {wildcards.experiment} --role {wildcards.role}'
         " --manifest {input.manifest:q} --assignment {output.assignment:q} --balance {output.balance:q} --log {log:q}"

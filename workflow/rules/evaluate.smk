@@ -19,9 +19,8 @@ rule evaluate:
     benchmark:
         "benchmarks/{study}/{experiment}/evaluate.tsv"
     params:
-        study=STUDY_FILE,
         settings=settings("study.seed", "evaluation", "findings"),
         folder=subpath(output.metrics, parent=True),
     shell:
-        "privrad evaluate --study {params.study:q} --experiment {wildcards.experiment}"
+        'privrad evaluate --study "$STUDY" --experiment {wildcards.experiment}'
         " --predictions {input.predictions:q} --out {params.folder:q} --log {log:q}"

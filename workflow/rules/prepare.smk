@@ -20,9 +20,8 @@ rule prepare:
     benchmark:
         "benchmarks/{study}/{experiment}/prepare/{role}/shard-{shard}.tsv"
     params:
-        study=STUDY_FILE,
         settings=settings("image"),
     shell:
-        "privrad prepare --study {params.study:q} --experiment {wildcards.experiment} --shard {wildcards.shard}"
+        'privrad prepare --study "$STUDY" --experiment {wildcards.experiment} --shard {wildcards.shard}'
         " --root {input.root:q} --manifest {input.manifest:q} --paths {input.paths:q}"
         " --out {output.shard:q} --rejects {output.rejects:q} --log {log:q}"

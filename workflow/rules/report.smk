@@ -21,8 +21,7 @@ rule report:
     benchmark:
         "benchmarks/{study}/report.tsv"
     params:
-        study=STUDY_FILE,
         settings=STUDY.model_dump_json(exclude={"performance"}),
     shell:
-        "privrad report --study {params.study:q} --results results/{wildcards.study}"
+        'privrad report --study "$STUDY" --results results/{wildcards.study}'
         " --private private/{wildcards.study} --out {output:q} --log {log:q}"

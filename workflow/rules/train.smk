@@ -21,10 +21,9 @@ rule pretrain:
         "benchmarks/{study}/{experiment}/pretrain/{activation}.tsv"
     threads: STUDY.performance.threads
     params:
-        study=STUDY_FILE,
         settings=settings("study.seed", "findings", "model", "pretraining"),
     shell:
-        "privrad pretrain --study {params.study:q} --experiment {wildcards.experiment}"
+        'privrad pretrain --study "$STUDY" --experiment {wildcards.experiment}'
         " --activation {wildcards.activation} --shards {input.shards:q} --manifest {input.manifest:q}"
         " --assignment {input.assignment:q} --out {output.weights:q} --report {output.report:q} --log {log:q}"
 
@@ -48,10 +47,9 @@ rule finetune:
         "benchmarks/{study}/{experiment}/finetune/{arm}/seed-{seed}.tsv"
     threads: STUDY.performance.threads
     params:
-        study=STUDY_FILE,
         settings=arm_settings,
     shell:
-        "privrad finetune --study {params.study:q} --experiment {wildcards.experiment} --arm {wildcards.arm}"
+        'privrad finetune --study "$STUDY" --experiment {wildcards.experiment} --arm {wildcards.arm}'
         " --seed {wildcards.seed} --shards {input.shards:q} --manifest {input.manifest:q}"
         " --assignment {input.assignment:q} --initial {input.initial:q} --public {input.public:q}"
         " --out {output.weights:q} --report {output.report:q} --certificate {output.certificate:q} --log {log:q}"
@@ -73,9 +71,8 @@ rule predict:
         "benchmarks/{study}/{experiment}/predict/{arm}/seed-{seed}.tsv"
     threads: STUDY.performance.threads
     params:
-        study=STUDY_FILE,
         settings=settings("findings", "model"),
     shell:
-        "privrad predict --study {params.study:q} --experiment {wildcards.experiment} --arm {wildcards.arm}"
+        'privrad predict --study "$STUDY" --experiment {wildcards.experiment} --arm {wildcards.arm}'
         " --seed {wildcards.seed} --weights {input.weights:q} --shards {input.shards:q}"
         " --manifest {input.manifest:q} --assignment {input.assignment:q} --out {output:q} --log {log:q}"

@@ -30,9 +30,14 @@ def key_for(sensitivity: str, *, seed: int, folder: Path) -> bytes:
     if sensitivity != "private":
         raise IdentityError(f"sensitivity {sensitivity!r}: it must be public, synthetic or private")
     path = folder / KEY_FILE
-    if not path.exists():
-        _make(path)
-    return _read(path)
+    try:
+        if not path.exists():
+            _make(path)
+        return _read(path)
+    except OSError as error:
+        raise IdentityError(
+            f"hospital key {path} cannot be used ({error.strerror}); set PRIVRAD_KEYS to a folder of your own"
+        ) from None
 
 
 def keyed_id(key: bytes, kind: str, value: str) -> str:

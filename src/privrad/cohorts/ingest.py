@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from privrad import config
+from privrad import config, files
 from privrad.cohorts import covid_cxr, identity, mimic_cxr_jpg, nih_cxr14, uka_cxr
 from privrad.cohorts import manifest as manifests
 from privrad.cohorts import rows as source
@@ -49,9 +49,9 @@ def run(
         raise CohortError(_nothing_left(cohort, counts))
     table, plain = _keyed(taken, cohort=cohort, findings=findings, key=key)
     manifests.write(manifest, table, findings=findings)
-    manifests.write_parquet(paths, plain)
+    manifests.write_parquet(paths, plain, mode=files.PRIVATE)
     manifests.write_csv(refused, counts)
-    manifests.write_csv(rejects, manifests.rejects(rows))
+    manifests.write_csv(rejects, manifests.rejects(rows), mode=files.PRIVATE)
     log.info("%s: %d images of %d patients taken", cohort.id, len(table), table["patient_id"].nunique())
     for reason, count in counts.itertuples(index=False):
         log.info("%s: %d refused as %s. %s", cohort.id, count, reason, manifests.REMEDIES[reason])

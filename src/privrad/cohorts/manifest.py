@@ -15,6 +15,7 @@ VIEWS = ("PA", "AP", "")
 SEXES = ("F", "M", "U")
 SPLITS = ("", "train", "validation", "test")
 IDS = ("patient", "study", "image")
+RESERVED = ("all", "mean")
 
 REMEDIES = {
     "missing_file": "Put the image where the table says, with forward slashes and the right case, or remove its row.",
@@ -34,7 +35,7 @@ REMEDIES = {
 def schema(findings: Sequence[str]) -> pandera.DataFrameSchema:
     """The manifest's columns, in order, with what each may hold.
 
-    Raises CohortError when a finding has the name of a fixed column.
+    Raises CohortError when a finding has the name of a fixed column, or one that the tables of results take.
     """
     keyed = pandera.Check.str_matches(r"^[0-9a-f]{32}$")
     columns = {
@@ -48,10 +49,10 @@ def schema(findings: Sequence[str]) -> pandera.DataFrameSchema:
         "site": pandera.Column("str", pandera.Check.str_length(min_value=1)),
         "source_split": pandera.Column("str", pandera.Check.isin(SPLITS)),
     }
-    clash = sorted(set(columns) & set(findings))
+    clash = sorted({*columns, *RESERVED} & set(findings))
     if clash:
-        taken = ", ".join(columns)
-        raise CohortError(f"finding {clash[0]} has the name of a manifest column; rename it. Taken: {taken}")
+        taken = ", ".join([*columns, *RESERVED])
+        raise CohortError(f"finding {clash[0]} has a name that privrad's tables need; rename it. Taken: {taken}")
     columns |= {finding: pandera.Column("int8", pandera.Check.isin([0, 1])) for finding in findings}
     return pandera.DataFrameSchema(columns, strict=True, ordered=True)
 
@@ -74,15 +75,15 @@ def read(path: Path, *, findings: Sequence[str]) -> pd.DataFrame:
         raise CohortError(f"manifest {path} cannot be used: {reason}. Run ingest again with this study") from None
 
 
-def write_parquet(path: Path, table: pd.DataFrame) -> None:
-    """Write a table without its index, atomically."""
-    with files.atomic(path) as temporary:
+def write_parquet(path: Path, table: pd.DataFrame, *, mode: int = 0o644) -> None:
+    """Write a table without its index, atomically, with the permissions `mode`."""
+    with files.atomic(path, mode=mode) as temporary:
         table.to_parquet(temporary, index=False)
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table without its index as UTF-8, atomically."""
-    with files.atomic(path) as temporary:
+def write_csv(path: Path, table: pd.DataFrame, *, mode: int = 0o644) -> None:
+    """Write a table without its index as UTF-8, atomically, with the permissions `mode`."""
+    with files.atomic(path, mode=mode) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
 
 

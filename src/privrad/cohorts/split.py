@@ -15,6 +15,7 @@ from privrad.cohorts import manifest as manifests
 from privrad.cohorts.tables import CohortError
 
 PARTS = ("train", "validation", "test")
+USES = {"train": "to train on", "validation": "to validate on", "test": "to test on"}
 AGES = (0, 30, 60, 70, 80, float("inf"))
 log = logging.getLogger("privrad")
 
@@ -27,20 +28,22 @@ def run(
     key: bytes,
     assignment: Path,
     balance: Path,
+    needed: Sequence[str] = ("train",),
 ) -> None:
     """Write the part of each patient of a manifest, and the balance of the parts.
 
     Nothing is moved for the sake of balance. Raises CohortError, and writes nothing, when the cohort's own split is
-    incomplete or takes a patient apart, or when no patient is left to train on.
+    incomplete or takes a patient apart, or when no patient is left for one of the `needed` parts.
     """
     images = manifests.read(manifest, findings=findings)
     fractions = _fractions(images["patient_id"], key=key)
     parts = by_hash(fractions, split) if split.by == "hash" else by_table(images, fractions, split)
     counts = parts.value_counts()
-    if "train" not in counts:
+    lacking = [part for part in needed if part not in counts]
+    if lacking:
         raise CohortError(
-            f"split: none of {len(parts)} patients is left to train on; "
-            "give more patients, or smaller shares of validation and test"
+            f"split: none of {len(parts)} patients is left {USES[lacking[0]]}; "
+            "give more patients, or other shares of validation and test"
         )
     for part in PARTS:
         if part not in counts:

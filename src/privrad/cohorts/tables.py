@@ -58,12 +58,22 @@ def read(
     except UnicodeDecodeError:
         raise CohortError(f"table {name} is not UTF-8 text; save it as CSV in UTF-8") from None
     except UNREADABLE as error:
-        raise CohortError(f"table {name} is no readable CSV ({error}); save it as comma-separated UTF-8 text") from None
+        reason = " ".join(str(error).split())
+        raise CohortError(
+            f"table {name} is no readable CSV ({reason}); save it as comma-separated UTF-8 text"
+        ) from None
     if raw.empty:
         raise CohortError(f"table {name} has a header but no row; export it again")
     if not isinstance(raw.index, pd.RangeIndex):
         raise CohortError(f"table {name} has rows with more cells than its header; quote cells that hold commas")
-    stripped = {theirs: raw[theirs].fillna("").str.strip() for theirs in set(chosen.values())}
+    stripped = {theirs: raw[theirs].fillna("").str.strip() for theirs in dict.fromkeys(chosen.values())}
+    for theirs, cells in stripped.items():
+        broken = cells.str.contains("[\r\n]", regex=True)
+        if broken.any():
+            raise CohortError(
+                f"table {name} has a line break within column {theirs}, in row {int(broken.argmax()) + 1} below the "
+                "header: a quote opened there is closed in a later row, which would be lost; correct the quotes"
+            )
     return pd.DataFrame({ours: stripped[theirs] for ours, theirs in chosen.items()}, index=raw.index)
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 REQUIRED = ("image_id", "patient_id", "finding", "label", "score")
 OF_RUN = ("split", "arm", "epsilon", "seed")
+RESERVED = {"finding": "mean", "column": "all"}
 SHOWN = 5
 
 
@@ -25,7 +26,8 @@ def load(paths: Sequence[Path]) -> pd.DataFrame:
     where given split (default test), arm, epsilon, seed (default 0); every further column is one to group by. An arm
     that has no name is named after its epsilon ("eps-7.89"), and without that "model".
     Raises PredictionsError on a missing column or value, a score or label out of range, an image with two labels for
-    one finding, two patients or two groups of one column, repeated rows, and when no test row is left.
+    one finding, two patients or two groups of one column, an arm with two epsilons, repeated rows, a name that the
+    results need ("mean" for a finding, "all" for a column), and when no test row is left.
     """
     read = [_read(path) for path in paths]
     for path, table in zip(paths, read, strict=True):
@@ -33,7 +35,7 @@ def load(paths: Sequence[Path]) -> pd.DataFrame:
     everything = pd.concat(read, ignore_index=True)
     test = everything[everything["split"] == "test"].reset_index(drop=True)
     if test.empty:
-        found = ", ".join(sorted(everything["split"].unique()))
+        found = ", ".join(sorted(everything["split"].unique())) or "an empty table"
         raise PredictionsError(f"no prediction is of the test split, only {found}; accuracy is measured on test images")
     _check_agreement(test)
     return test
@@ -63,10 +65,18 @@ def _read(path: Path) -> pd.DataFrame:
     if "arm" not in table:
         known = table["epsilon"].notna()
         table["arm"] = np.where(known, [f"eps-{value:g}" for value in table["epsilon"]], "model")
-    return table.assign(split=table.get("split", "test"), seed=table.get("seed", 0))
+    table = table.assign(split=table.get("split", "test"), seed=table.get("seed", 0))
+    for column in ("split", "arm"):
+        _refuse(table[column].isna(), table, path, column, "is missing", "give every row one, or leave the column out")
+        table[column] = table[column].astype(str)
+    return table
 
 
 def _check_values(table: pd.DataFrame, path: Path) -> None:
+    _check_names(table, path)
+    seed = pd.to_numeric(table["seed"], errors="coerce")
+    _refuse(seed.isna() | (seed % 1 != 0), table, path, "seed", "is no whole number", "number the trainings from 0")
+    table["seed"] = seed.astype(np.int64)
     for column in ("score", "label", "epsilon"):
         if not pd.api.types.is_numeric_dtype(table[column]):
             kind = table[column].dtype
@@ -78,7 +88,21 @@ def _check_values(table: pd.DataFrame, path: Path) -> None:
     table["score"], table["label"] = score, label.astype(np.int8)
 
 
+def _check_names(table: pd.DataFrame, path: Path) -> None:
+    named = table["finding"] == RESERVED["finding"]
+    _refuse(named, table, path, "finding", "has the name of the mean over findings", "rename it")
+    for column in grouping_columns(table):
+        if column == RESERVED["column"]:
+            raise PredictionsError(f"predictions {path}: column {column} has the name of the whole; rename it")
+        if not table[column].map(pd.api.types.is_hashable).all():
+            raise PredictionsError(f"predictions {path}: column {column} holds lists; give each row one value")
+
+
 def _check_agreement(test: pd.DataFrame) -> None:
+    epsilons = test.groupby("arm")["epsilon"].nunique(dropna=False)
+    if (epsilons > 1).any():
+        arm = epsilons.idxmax()
+        raise PredictionsError(f"predictions: arm {arm!r} has {epsilons.max()} epsilons; name one arm for each of them")
     repeated = test.duplicated(["arm", "seed", "image_id", "finding"], keep=False)
     two_labels = test.groupby(["image_id", "finding"])["label"].transform("nunique") > 1
     if two_labels.any():

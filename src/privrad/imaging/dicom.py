@@ -21,6 +21,8 @@ from privrad.imaging.unreadable import Unreadable, check_size
 
 _JPEG_2000 = (uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
 _PLUGINS = {uid.JPEGBaseline8Bit: "pillow", uid.RLELossless: "pydicom", **dict.fromkeys(_JPEG_2000, "pylibjpeg")}
+_JPEG_2000_START = b"\xff\x4f\xff\x51"
+_JP2_BOX = b"\0\0\0\x0cjP  "
 _BY_GDCM = (
     *(uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1),
     *(uid.JPEGLSLossless, uid.JPEGLSNearLossless),
@@ -68,7 +70,8 @@ def _check(file: FileDataset) -> None:
         if "Rows" in file and _syntax(file).is_encapsulated:
             raise Unreadable("unreadable_file", "its compressed pixels are cut short; export or copy the file again")
         kind = file.get("Modality") or "modality not given"
-        raise Unreadable("no_pixel_data", f"a DICOM file without a picture ({kind}); remove it from the table")
+        remedy = f"a DICOM file without a picture ({kind}), or cut short; export it again or remove it from the table"
+        raise Unreadable("no_pixel_data", remedy)
     lacking = [keyword for keyword in _NEEDED if not file.get(keyword)]
     if lacking:
         raise Unreadable("unreadable_file", f"the header lacks {', '.join(lacking)}; export the image again")
@@ -98,6 +101,9 @@ def _decode(file: FileDataset, syntax: uid.UID) -> np.ndarray:
         raise Unreadable("unsupported_compression", remedy) from None
     if syntax.is_encapsulated:
         _check_codestream(file)
+    elif "PixelData" in file and file["PixelData"].is_undefined_length:
+        remedy = f"its pixels are compressed, but the header says {syntax.name}; export or copy the file again"
+        raise Unreadable("unreadable_file", remedy)
     try:
         return _decode_by_gdcm(file, syntax) if syntax in _BY_GDCM else _decode_by_pydicom(file, syntax, decoder)
     except RuntimeError:
@@ -148,8 +154,8 @@ def _check_codestream(file: FileDataset) -> None:
 
 def codestream_size(data: bytes) -> tuple[int, int] | None:
     """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 codestream declares, or None for another coding."""
-    start = data.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start >= 0:
+    start = data.find(_JPEG_2000_START, 0, 4096) if data.startswith(_JP2_BOX) else 0
+    if start >= 0 and data.startswith(_JPEG_2000_START, start):
         right, bottom, left, top = (int.from_bytes(data[at : at + 4], "big") for at in range(start + 8, start + 24, 4))
         return bottom - top, right - left
     at = 2 if data.startswith(b"\xff\xd8") else len(data)

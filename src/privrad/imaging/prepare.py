@@ -95,7 +95,10 @@ def _prepared(
 
 
 def _write_rejects(path: Path, refusals: Sequence[tuple[str, str, str]]) -> None:
-    with files.atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+    with (
+        files.atomic(path, mode=files.PRIVATE) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(("file", "reason", "remedy"))
         table.writerows(refusals)

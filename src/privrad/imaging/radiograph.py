@@ -7,6 +7,7 @@ import numpy as np
 
 from privrad.imaging.unreadable import Unreadable, check_size
 
+LARGEST_SIZE = 8192
 _COARSE = 64  # float32 keeps a range this many times smaller than its values to a thousandth of a grey level
 _ROUNDING = 1e-5  # of the range: less is left of a pattern that averages out, and is no picture
 
@@ -28,8 +29,8 @@ def resize(pixels: np.ndarray, *, size: int) -> np.ndarray:
     """
     if pixels.ndim != 2 or pixels.dtype.kind not in "buif":
         raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; give real numbers [rows, columns]")
-    if size < 1:
-        raise ValueError(f"size is {size}; give 1 or more pixels")
+    if not 1 <= size <= LARGEST_SIZE:
+        raise ValueError(f"size is {size}; give 1 to {LARGEST_SIZE} pixels")
     rows, columns = pixels.shape
     check_size(rows, columns)
     values, span = _as_floats(pixels)

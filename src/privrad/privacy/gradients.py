@@ -18,8 +18,9 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def refuse_unsuited(model: nn.Module) -> None:
     """Raise ValueError, naming the layer and the remedy, where per-sample gradients would not be what they seem.
 
-    Refused are layers that mix samples (BatchNorm and its kin), buffers, parameters that two layers share, and
-    trainable parameters in a layer without a rule for its per-sample gradient.
+    Refused are layers that mix samples (BatchNorm and its kin), buffers, parameters that two layers share,
+    convolutions that pad with anything but zeros, and trainable parameters in a layer without a rule for its
+    per-sample gradient.
     """
     owners: dict[int, str] = {}
     for name, layer in model.named_modules():
@@ -39,6 +40,8 @@ def refuse_unsuited(model: nn.Module) -> None:
             raise ValueError(
                 f"{label} has no rule for the per-sample gradient of {trained[0][0]!r}; build it from {known}"
             )
+        if trained and getattr(layer, "padding_mode", "zeros") != "zeros":
+            raise ValueError(f"{label} pads by {layer.padding_mode!r}, and its rule knows 'zeros' alone; take that")
         for key, value in trained:
             if id(value) in owners:
                 raise ValueError(f"{label} shares parameter {key!r} with {owners[id(value)]}; give each its own")
@@ -94,9 +97,12 @@ class OpacusGradients:
         if not len(inputs):
             return
         self.model.train()
+        self._samples.clear()
         inputs = inputs.detach().requires_grad_()
-        total = self.loss(self.model(inputs), targets).sum()
-        torch.autograd.grad(total, inputs)
+        losses = self.loss(self.model(inputs), targets)
+        if losses.shape != (len(inputs),):
+            raise ValueError(f"loss of shape {tuple(losses.shape)} must be one number per sample, ({len(inputs)},)")
+        torch.autograd.grad(losses.sum(), inputs)
         with torch.no_grad():
             self._accumulate()
         self._samples.clear()
@@ -125,14 +131,11 @@ class OpacusGradients:
         gradients = [self._of_units(value) for _, value in used]
         squares = torch.stack([_squares(gradient) for gradient in gradients]).sum(0)
         norms = squares.sqrt()
-        finite = norms.isfinite()
-        factors = torch.where(finite, (self.clip / norms).clamp(max=1.0), 0.0)
-        everything_finite = bool(finite.all())
+        kept = norms.isfinite()
+        factors = (self.clip / norms[kept]).clamp(max=1.0)
         for (total, _), gradient in zip(used, gradients, strict=True):
             flat = gradient.flatten(1)
-            if not everything_finite:
-                flat = torch.where(finite[:, None], flat, 0.0)
-            total.view(-1).add_(factors.to(flat.dtype) @ flat)
+            total.view(-1).add_(factors.to(flat.dtype) @ (flat if len(factors) == len(flat) else flat[kept]))
 
     def _of_units(self, parameter: nn.Parameter) -> Tensor:
         samples = self._samples[parameter]

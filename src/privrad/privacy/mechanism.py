@@ -20,7 +20,7 @@ class Mechanism:
     """The noisy mean gradient of each step, a function of (plan, run_key, data, weights, step).
 
     `units[u]` holds the rows of unit u and `load(rows)` gives their inputs and targets. `physical_batch` bounds the
-    images that are on the device at once and changes nothing but rounding.
+    images that are on the device at once, though never below one unit's views, and changes nothing but rounding.
     """
 
     plan: Plan
@@ -54,6 +54,7 @@ class Mechanism:
         batch = self.batch(step)
         rows = self.plan.choices(self.run_key, images=self.units).rows(step, batch)
         at_once = max(1, self.physical_batch // self.plan.views)
+        self.gradients.take()  # what an interrupted step left would count twice
         for start in range(0, len(rows), at_once):
             self.gradients.add(*self.load(rows[start : start + at_once].reshape(-1)))
         return self._with_noise(self.gradients.take(), step)

@@ -56,14 +56,17 @@ class Part:
 def load(images: Images, *, manifest: Path, assignment: Path, findings: Sequence[str], split: Split) -> Part:
     """Join the manifest and the split's assignment to the images that were prepared.
 
-    Raises ValueError for a table that cannot be read or lacks a column, and for a split without images.
+    The validation split may be empty. Raises ValueError for a table that cannot be read or lacks a column, and for
+    another split without prepared images.
     """
-    table = tabulate(manifest, assignment, findings=findings, split=split)
-    rows = pd.Index(images.image_ids).get_indexer(pd.Index(table["image_id"]))
-    table = table[rows >= 0].reset_index(drop=True)
-    if table.empty:
+    listed = tabulate(manifest, assignment, findings=findings, split=split)
+    rows = pd.Index(images.image_ids).get_indexer(pd.Index(listed["image_id"]))
+    table = listed[rows >= 0].reset_index(drop=True)
+    if table.empty and split != "validation":
+        told = ", ".join(f"{count} {reason}" for reason, count in images.refused.items()) or "none"
         raise ValueError(
-            f"split {split} of {manifest} has no prepared image; change the split's shares or enlarge the cohort"
+            f"split {split} of {manifest} lists {len(listed)} images and none is prepared "
+            f"(refused in preparation: {told}); mend those, change the split's shares or enlarge the cohort"
         )
     return Part(images, rows[rows >= 0].astype(np.int64), table[list(findings)].to_numpy(np.float32), table)
 
@@ -71,11 +74,14 @@ def load(images: Images, *, manifest: Path, assignment: Path, findings: Sequence
 def tabulate(manifest: Path, assignment: Path, *, findings: Sequence[str], split: Split) -> pd.DataFrame:
     """The manifest's rows of one split, in the order of image_id, with the findings' labels.
 
-    Raises ValueError for a table that cannot be read or lacks a column, and for labels other than 0 and 1.
+    Raises ValueError for a table that cannot be read or lacks a column, for labels other than 0 and 1, and where the
+    split does not name each patient of the manifest once.
     """
     columns = ["image_id", "patient_id", "sex", "age", "bedside", *findings]
     table = _read(manifest, columns)
     assigned = _read(assignment, ["patient_id", "split"])
+    if assigned["patient_id"].duplicated().any() or not table["patient_id"].isin(assigned["patient_id"]).all():
+        raise ValueError(f"split {assignment} must name each patient of {manifest} once; run the split step again")
     chosen = table[table["patient_id"].isin(assigned.loc[assigned["split"] == split, "patient_id"])]
     labels = chosen[list(findings)].to_numpy()
     if not np.isin(labels, (0, 1)).all():

@@ -92,7 +92,10 @@ def run(
             physical_batch=performance.physical_batch,
             run_key=_run_key(arm, privacy, seed=seed, study_seed=study_seed),
         )
-        plan, facts = _train(job, network)
+        plan = _plan(job) if arm.recipe == "private" else None
+        facts_of_model = {"arm": arm.name, "seed": seed, "recipe": arm.recipe, "network": model.model_dump()}
+        statement = _certificate(arm, plan, facts_of_model)
+        facts = _train(job, network, plan)
         checkpoint.save(out, network, architecture=architecture)
     account: dict[str, Any] = {
         "arm": arm.name,
@@ -106,16 +109,16 @@ def run(
     if privacy.noise == "reproducible":
         account["seen_of_the_cohort"] = facts
     files.write_json(report, account)
-    named = {key: account[key] for key in ("arm", "seed", "recipe", "initial_sha256", "weights_sha256")}
-    files.write_json(certificate, _certificate(arm, plan, {**named, "network": model.model_dump()}))
+    statement["model"] |= {key: account[key] for key in ("initial_sha256", "weights_sha256")}
+    files.write_json(certificate, statement)
 
 
-def _train(job: _Job, network: nn.Module) -> tuple[Plan | None, dict[str, Any]]:
-    """Train in place; the plan of a private run, and facts about the private images."""
+def _train(job: _Job, network: nn.Module, plan: Plan | None) -> dict[str, Any]:
+    """Train in place, by its plan where the run is private; facts about the private images."""
     units = len(job.part.units(job.privacy.unit))
     facts: dict[str, Any] = {"units": units, "images": len(job.part)}
     if job.arm.recipe == "none":
-        return None, {}
+        return {}
     if job.arm.recipe == "without_privacy":
         facts["loss_by_epoch"] = ordinary.fit(
             network,
@@ -126,10 +129,9 @@ def _train(job: _Job, network: nn.Module) -> tuple[Plan | None, dict[str, Any]]:
             generator=np.random.default_rng([job.study_seed, job.seed, 2]),
             device=job.device,
             physical_batch=job.physical_batch,
-            what=f"{job.arm.name}, epochs",
+            what=job.arm.name,
         )
-        return None, facts
-    if job.arm.recipe == "matched":
+    elif plan is None:
         losses = ordinary.fit_matched(
             network,
             job.part,
@@ -141,12 +143,10 @@ def _train(job: _Job, network: nn.Module) -> tuple[Plan | None, dict[str, Any]]:
             physical_batch=job.physical_batch,
         )
         facts["loss_by_twentieth"] = [float(part.mean()) for part in np.array_split(losses, min(20, len(losses)))]
-        return None, facts
-    plan = _plan(job.privacy, epsilon=job.arm.epsilon)
-    _enforce_images_per_patient(plan, job.part)
-    sizes = _fit_private(job, network, plan)
-    facts["units_per_batch"] = {"least": min(sizes), "mean": sum(sizes) / len(sizes), "most": max(sizes)}
-    return plan, facts
+    else:
+        sizes = _fit_private(job, network, plan)
+        facts["units_per_batch"] = {"least": min(sizes), "mean": sum(sizes) / len(sizes), "most": max(sizes)}
+    return facts
 
 
 def _fit_private(job: _Job, network: nn.Module, plan: Plan) -> list[int]:
@@ -175,27 +175,30 @@ def _fit_private(job: _Job, network: nn.Module, plan: Plan) -> list[int]:
     return sizes
 
 
-def _plan(privacy: config.Privacy, *, epsilon: float) -> Plan:
-    return Plan.calibrated(epsilon=epsilon, **privacy.model_dump(exclude={"clipping"}))
-
-
-def _enforce_images_per_patient(plan: Plan, part: data.Part) -> None:
-    """Raise ValueError where a patient has more images than a record-level plan declares."""
+def _plan(job: _Job) -> Plan:
+    """The plan of a private run; ValueError where a patient has more images than a record-level plan declares."""
+    plan = Plan.calibrated(epsilon=job.arm.epsilon, **job.privacy.model_dump(exclude={"clipping"}))
     if plan.unit == "record" and plan.max_images_per_patient is not None:
-        most = max(len(positions) for positions in part.units("patient"))
+        most = max(len(positions) for positions in job.part.units("patient"))
         if most > plan.max_images_per_patient:
             raise ValueError(
                 f"max_images_per_patient {plan.max_images_per_patient} is below what a training patient has; "
                 "raise it to a bound that holds, or take unit: patient"
             )
+    return plan
 
 
 def _run_key(arm: config.Arm, privacy: config.Privacy, *, seed: int, study_seed: int) -> bytes:
     """The key of a run's batches, views and noise: from the operating system where a private run may be released."""
     if arm.recipe == "private" and privacy.noise == "release":
         return os.urandom(32)
-    text = json.dumps(["privrad run", study_seed, arm.name, seed, privacy.model_dump()])
+    text = json.dumps(["privrad run", study_seed, arm.name, seed, _relevant(arm, privacy)])
     return hashlib.sha256(text.encode()).digest()
+
+
+def _relevant(arm: config.Arm, privacy: config.Privacy) -> dict[str, Any]:
+    """The settings of `privacy` that the weights of an arm depend on."""
+    return privacy.model_dump(exclude=config.OF_GUARANTEE if arm.recipe == "matched" else None)
 
 
 def _positive_weights(
@@ -223,7 +226,7 @@ def _settings(job: _Job, weights: Mapping[str, float]) -> dict[str, Any]:
     """What the weights were trained with; nothing where they were not."""
     if job.arm.recipe == "none":
         return {}
-    settings = {"learning_rate": job.training.learning_rate, **job.privacy.model_dump()}
+    settings = {"learning_rate": job.training.learning_rate, **_relevant(job.arm, job.privacy)}
     return {
         "optimiser": "NAdam",
         "loss": "binary cross-entropy, mean over findings",

@@ -45,7 +45,7 @@ def fit(
     model.train()
     totals = [0.0] * recipe.epochs
     count = recipe.epochs * math.ceil(len(part) / recipe.batch)
-    for epoch, batch, views in track(_batches(len(part), recipe, generator), what=what, total=count):
+    for epoch, batch, views in track(_batches(len(part), recipe, generator), what=f"{what}, steps", total=count):
 
         def inputs(
             begin: int, end: int, batch: Integers = batch, views: augment.Views | None = views

@@ -42,9 +42,9 @@ def run(
     with computing(performance) as device:
         network = checkpoint.load(weights, architecture=architecture).to(device)
         for split in SPLITS:
-            if split == "validation" and data.tabulate(manifest, assignment, findings=findings, split=split).empty:
-                continue
             part = data.load(images, manifest=manifest, assignment=assignment, findings=findings, split=split)
+            if not len(part):
+                continue
             scores = score(network, part, device=device, physical_batch=performance.physical_batch)
             tables.append(_long(part, scores, findings).assign(split=split))
     table = pd.concat(tables, ignore_index=True)

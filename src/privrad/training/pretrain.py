@@ -51,13 +51,14 @@ def run(
             generator=np.random.default_rng([seed, 1]),
             device=device,
             physical_batch=performance.physical_batch,
-            what=f"pretraining ({activation}), epochs",
+            what=f"pretraining ({activation})",
         )
         checkpoint.save(out, network, architecture=architecture)
-        held_out = _validation(images, manifest, assignment, findings)
-        scores = (
-            score(network, held_out, device=device, physical_batch=performance.physical_batch) if held_out else None
-        )
+        held_out = data.load(images, manifest=manifest, assignment=assignment, findings=findings, split="validation")
+        aurocs = {}
+        if len(held_out):
+            scores = score(network, held_out, device=device, physical_batch=performance.physical_batch)
+            aurocs = _aurocs(held_out, scores, findings)
     account: dict[str, Any] = {
         "activation": activation,
         "recipe": pretraining.model_dump(),
@@ -67,17 +68,11 @@ def run(
         "loss_by_epoch": losses,
         "training_images": len(train),
         "training_patients": int(train.table["patient_id"].nunique()),
-        "validation_images": len(held_out) if held_out else 0,
-        "validation_auroc": _aurocs(held_out, scores, findings) if held_out is not None and scores is not None else {},
+        "validation_images": len(held_out),
+        "validation_auroc": aurocs,
         "weights_sha256": files.sha256(out),
     }
     files.write_json(report, account)
-
-
-def _validation(images: Any, manifest: Path, assignment: Path, findings: Sequence[str]) -> data.Part | None:
-    if data.tabulate(manifest, assignment, findings=findings, split="validation").empty:
-        return None
-    return data.load(images, manifest=manifest, assignment=assignment, findings=findings, split="validation")
 
 
 def _aurocs(part: data.Part, scores: Any, findings: Sequence[str]) -> dict[str, float | None]:
