@@ -2,11 +2,13 @@
 
 import base64
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
 
 from privrad.report import figures, inline
 
@@ -27,7 +29,7 @@ def metrics() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_budgets_stand_by_their_logarithm_and_the_ends_beside_them(metrics) -> None:
+def test_budgets_stand_by_their_logarithm_and_the_ends_beside_them(metrics: pd.DataFrame) -> None:
     at = figures.places(metrics)
     assert at.of_arm["eps-7.89"] - at.of_arm["eps-0.29"] == pytest.approx(math.log10(7.89 / 0.29))
     order = ["eps-0", "eps-0.29", "eps-7.89", "eps-inf", "eps-inf-matched"]
@@ -35,34 +37,37 @@ def test_budgets_stand_by_their_logarithm_and_the_ends_beside_them(metrics) -> N
     assert at.ticks(few=False)[1] == ["0", "0.29", "7.89", "∞"]
 
 
-def test_the_curve_is_the_first_seeds_numbers(metrics) -> None:
+def test_the_curve_is_the_first_seeds_numbers(metrics: pd.DataFrame) -> None:
     metrics.loc[metrics["seed"] == 1, ["value", "low", "high"]] -= 0.02
     axes = figures.auroc_against_epsilon(metrics, width=10).axes[0]
     line = next(line for line in axes.get_lines() if line.get_label() == "private, with interval")
-    np.testing.assert_allclose(line.get_ydata(), [0.65, 0.70])
+    np.testing.assert_allclose(np.asarray(line.get_ydata(), dtype=float), [0.65, 0.70])
     further = axes.get_lines()[-1]
-    np.testing.assert_allclose(sorted(further.get_ydata()), [0.58, 0.63, 0.68, 0.73, 0.78])
+    np.testing.assert_allclose(np.sort(np.asarray(further.get_ydata(), dtype=float)), [0.58, 0.63, 0.68, 0.73, 0.78])
     assert axes.get_ylim() == (0.5, 1.0)
 
 
-def test_an_auroc_below_chance_is_not_cut_off(metrics) -> None:
+def test_an_auroc_below_chance_is_not_cut_off(metrics: pd.DataFrame) -> None:
     metrics["low"] -= 0.2
     assert figures.auroc_against_epsilon(metrics, width=10).axes[0].get_ylim()[0] == pytest.approx(0.35)
 
 
-def test_a_panel_a_finding_and_a_panel_a_column(metrics) -> None:
+def test_a_panel_a_finding_and_a_panel_a_column(metrics: pd.DataFrame) -> None:
     titles = [axes.get_title(loc="left") for axes in figures.by_finding(metrics, width=10).axes]
     assert titles == ["Cardiomegaly", "Atelectasis left"]
     panels = figures.by_group(metrics, columns=["sex", "age"], width=10).axes
     assert [axes.get_title(loc="left") for axes in panels] == ["By sex", "By age"]
-    labels = [text.get_text() for text in panels[1].get_legend().get_texts()]
-    assert labels == ["under 30 years", "30 to 59 years"]
+    legend = panels[1].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["under 30 years", "30 to 59 years"]
 
 
-def test_a_group_keeps_its_colour_when_another_cannot_be_shown(metrics) -> None:
-    def colour(table: pd.DataFrame) -> str:
+def test_a_group_keeps_its_colour_when_another_cannot_be_shown(metrics: pd.DataFrame) -> None:
+    def colour(table: pd.DataFrame) -> object:
         drawn = figures.by_group(table, columns=["age"], width=10).axes[0].containers
-        return next(bars.lines[0].get_color() for bars in drawn if bars.get_label() == "30 to 59 years")
+        (bars,) = (bars for bars in drawn if bars.get_label() == "30 to 59 years")
+        assert isinstance(bars, ErrorbarContainer)
+        return bars.lines[0].get_color()
 
     hidden = metrics.copy()
     hidden.loc[hidden["group"] == "[0,30)", "value"] = np.nan
@@ -70,7 +75,7 @@ def test_a_group_keeps_its_colour_when_another_cannot_be_shown(metrics) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])
-def test_same_numbers_same_bytes(metrics, tmp_path, suffix) -> None:
+def test_same_numbers_same_bytes(metrics: pd.DataFrame, tmp_path: Path, suffix: str) -> None:
     for name in ("one", "two"):
         figures.save(figures.auroc_against_epsilon(metrics, width=10), tmp_path / f"{name}{suffix}")
     one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("one", "two"))
@@ -78,7 +83,7 @@ def test_same_numbers_same_bytes(metrics, tmp_path, suffix) -> None:
     assert len(one) > 5000
 
 
-def test_inlined_figures_share_no_id_and_follow_the_theme(metrics) -> None:
+def test_inlined_figures_share_no_id_and_follow_the_theme(metrics: pd.DataFrame) -> None:
     drawn = [
         inline.svg(figures.auroc_against_epsilon(metrics, width=10), name=name, described="A <b> & c")
         for name in ("first", "second")
@@ -92,9 +97,16 @@ def test_inlined_figures_share_no_id_and_follow_the_theme(metrics) -> None:
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((100, 50), (100, 50)), ((400, 800), (144, 288))])
-def test_pictures_are_shrunk_never_grown_and_span_all_greys(shape, expected) -> None:
+def test_pictures_are_shrunk_never_grown_and_span_all_greys(shape: tuple[int, int], expected: tuple[int, int]) -> None:
     pixels = np.linspace(300, 4000, shape[0] * shape[1]).reshape(shape).astype(np.uint16)
     data = base64.b64decode(inline.png(pixels, longest=288).removeprefix("data:image/png;base64,"))
     shown = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert shown is not None
     assert shown.shape == expected
     assert (shown.min(), shown.max()) == (0, 255)
+
+
+def test_an_interval_that_leaves_its_value_outside_is_drawn(metrics: pd.DataFrame) -> None:
+    metrics["high"] = metrics["value"] - 1e-12
+    figures.auroc_against_epsilon(metrics, width=10)
+    figures.by_group(metrics, columns=["sex", "age"], width=4)

@@ -21,7 +21,7 @@ from privrad.report import words
         ("site", "north", "north"),
     ],
 )
-def test_groups(column, value, said) -> None:
+def test_groups(column: str, value: str, said: str) -> None:
     assert words.group(column, value) == said
 
 
@@ -39,7 +39,7 @@ def test_groups(column, value, said) -> None:
         ("none", "none"),
     ],
 )
-def test_numbers(value, said) -> None:
+def test_numbers(value: object, said: str) -> None:
     assert words.number(value) == said
 
 
@@ -47,7 +47,7 @@ def test_numbers(value, said) -> None:
     ("value", "minimum", "said"),
     [(0, 10, "0"), (1, 10, "<10"), (9, 10, "<10"), (10, 10, "10"), (3, 0, "3")],
 )
-def test_small_counts_are_hidden_and_none_is_none(value, minimum, said) -> None:
+def test_small_counts_are_hidden_and_none_is_none(value: float, minimum: int, said: str) -> None:
     assert words.count(value, minimum=minimum) == said
 
 
@@ -70,3 +70,20 @@ def test_lists_and_sentences() -> None:
         "a, b and c",
     ]
     assert words.sentence("validation and test images") == "Validation and test images."
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([43, 20, 14], ["43", "20", "14"]),
+        ([43, 4, 14], ["43", "<10", "withheld"]),
+        ([40, 3, 3, 12], ["40", "<10", "<10", "withheld"]),
+        ([40, 6, 7, 12], ["40", "<10", "<10", "12"]),
+        ([4, 0, 0], ["<10", "0", "0"]),
+        ([4], ["<10"]),
+        ([], []),
+    ],
+)
+def test_a_total_gives_no_hidden_part_away(values: list[float], said: list[str]) -> None:
+    assert words.counts(values, minimum=10) == said
+    assert words.counts(values, minimum=0) == [str(value) for value in values]

@@ -39,6 +39,7 @@ experiments:
     pretraining: {{epochs: 12}}
     budgets: [{budgets}]
     seeds: [{seeds}]
+    allow_unprotected: {unprotected}
     privacy: {{population: 1200, expected_batch: 256, steps: 60, delta: 6e-6, noise: {noise}}}
     evaluation: {{redraws: 200}}
 """
@@ -81,6 +82,7 @@ def build(
             source=f"root: {hospital}" if private else "phantom: {style: private, patients: 60}",
             noise="release" if private or release else "reproducible",
             seeds=seeds,
+            unprotected=str(private).lower(),
             budgets=budgets,
             name=name,
         )
@@ -148,7 +150,7 @@ def _models(base: Path, experiment: config.Experiment) -> None:
 
 
 def _certificate(arm: config.Arm, experiment: config.Experiment) -> dict[str, Any]:
-    common = {"weights_sha256": arm.name.encode().hex().ljust(64, "0")}
+    common: dict[str, Any] = {"weights_sha256": arm.name.encode().hex().ljust(64, "0")}
     common |= {"not_covered": ["validation and test images", "images and labels of the public cohort"]}
     common |= {"versions": {"python": "3.11.2", "torch": "2.13.0"}}
     if arm.recipe != "private":
@@ -182,8 +184,9 @@ def _evaluated(base: Path, experiment: config.Experiment, *, rng: np.random.Gene
                 ease = (EASE[arm.name] + 0.05 * seed) * (1.15 - 0.05 * order) * np.where(age > 70, 0.85, 1.05)
                 own = noise[finding] + 0.35 * rng.normal(size=of.size)
                 score = 1 / (1 + np.exp(1 - own - ease * labels[finding]))
-                about = {"finding": finding, "label": labels[finding].astype(np.int8), "score": score, "split": "test"}
-                about |= {"sex": sex, "age": age, "arm": arm.name, "epsilon": float(arm.epsilon), "seed": seed}
+                about: dict[str, Any] = {"finding": finding, "label": labels[finding].astype(np.int8)}
+                about |= {"score": score, "split": "test", "sex": sex, "age": age}
+                about |= {"arm": arm.name, "epsilon": float(arm.epsilon), "seed": seed}
                 scored.append(pd.DataFrame(images | about))
     path = base / "predictions.parquet"
     pd.concat(scored).to_parquet(path)

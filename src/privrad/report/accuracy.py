@@ -15,7 +15,6 @@ from privrad.report.tables import Cell, Table, by_arm, table
 
 MARK = "*"
 NONE = Cell(words.DASH)
-REFERENCES = ("eps-inf", "eps-inf-matched")
 HEAD = ("Arm", "Mean AUROC", "Sampling sd", "Pooled sd", "Lost to no privacy", "Lost to matched recipe")
 
 
@@ -34,7 +33,7 @@ def estimate(row: Mapping[Any, Any] | None) -> Cell:
 def by_model(account: Account) -> Table:
     """The mean AUROC of each arm and seed, its two spreads, and what it loses against no privacy."""
     means = _of_mean(account.metrics)
-    costs = [_of_mean(account.differences[account.differences["reference"] == name]) for name in REFERENCES]
+    costs = [_of_mean(account.differences[account.differences["reference"] == name]) for name in shown.REFERENCES]
     rows = []
     for model in by_arm(account):
         mine = _of(means, model)
@@ -70,7 +69,7 @@ def by_group(account: Account, column: str) -> Table:
     chosen = metrics[(metrics["group_by"] == column) & (metrics["finding"] == "mean")]
     groups = {str(row["group"]): row for row in chosen.drop_duplicates("group").to_dict("records")}
     rows: list[list[str | Cell]] = [
-        [kind.capitalize(), *(words.count(float(row[kind]), minimum=_minimum(account)) for row in groups.values())]
+        [kind.capitalize(), *words.counts([float(row[kind]) for row in groups.values()], minimum=_minimum(account))]
         for kind in ("patients", "images")
     ]
     for arm in shown.ordered(account):

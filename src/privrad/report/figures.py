@@ -190,10 +190,9 @@ def _curve(axes: Axes, at: Places, *, rows: pd.DataFrame, named: bool) -> None:
         if one.empty:
             continue
         place = [at.of_arm[arm]]
-        spread = [one["value"] - one["low"], one["high"] - one["value"]]
         axes.errorbar(
-            place, one["value"], yerr=spread, color=colour, marker=marker, markersize=5.5, capsize=3, linestyle="none",
-            linewidth=1.4, label=_name(arm, named),
+            place, one["value"], yerr=_reach(one), color=colour, marker=marker, markersize=5.5, capsize=3,
+            linestyle="none", linewidth=1.4, label=_name(arm, named),
         )  # fmt: skip
         if arm == "eps-inf":
             axes.axhline(float(one["value"].iloc[0]), color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
@@ -216,11 +215,15 @@ def _groups(axes: Axes, at: Places, *, rows: pd.DataFrame, column: str, groups: 
         sure = not mine["note"].fillna("").astype(str).str.contains("uncertain").any()
         budget = ((mine["epsilon"] > 0) & np.isfinite(mine["epsilon"])).to_numpy()
         axes.plot(x[budget], mine["value"][budget], color=colour, linewidth=1.5, linestyle="-" if sure else ":")
-        spread = [mine["value"] - mine["low"], mine["high"] - mine["value"]]
         axes.errorbar(
-            x, mine["value"], yerr=spread, color=colour, marker=marker, markersize=5, elinewidth=1.0, capsize=0,
+            x, mine["value"], yerr=_reach(mine), color=colour, marker=marker, markersize=5, elinewidth=1.0, capsize=0,
             linestyle="none", label=words.group(column, group), markerfacecolor=colour if sure else "none",
         )  # fmt: skip
+
+
+def _reach(rows: pd.DataFrame) -> list[pd.Series[float]]:
+    """How far the bars reach below and above the values; a percentile interval may leave its value outside."""
+    return [(rows["value"] - rows["low"]).clip(lower=0), (rows["high"] - rows["value"]).clip(lower=0)]
 
 
 def _name(arm: str, named: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -65,6 +66,16 @@ class Part:
     hidden: int
 
     @property
+    def endless(self) -> bool:
+        """Whether some training had no privacy."""
+        return any(arm.epsilon == math.inf for arm in self.account.experiment.arms.values())
+
+    @property
+    def unprotected(self) -> bool:
+        """Whether no training of the experiment is private."""
+        return not self.certificates.rows
+
+    @property
     def seeded(self) -> bool:
         """Whether the noise of a private training can be had from its seed."""
         return "seeded" in self.protections
@@ -74,7 +85,6 @@ def part(account: Account) -> Part:
     """Make all that the page shows of one experiment."""
     account = shown.masked(account)
     chosen = shown.lines(account)
-    grouped = [str(column) for column in dict.fromkeys(account.metrics["group_by"]) if column != "all"]
     private = [model for model in account.models if model.arm.recipe == "private"]
     lows = [line.low for line in chosen if math.isfinite(line.low)]
     return Part(
@@ -86,7 +96,7 @@ def part(account: Account) -> Part:
         trainings=tables.trainings(account),
         accuracy=accuracy.by_model(account),
         by_finding=accuracy.by_finding(account),
-        by_group=[accuracy.by_group(account, column) for column in grouped],
+        by_group=[accuracy.by_group(account, column) for column in shown.groupings(account.metrics)],
         certificates=tables.certificates(account),
         sources=tables.sources(account),
         figures=_figures(account),
@@ -102,11 +112,12 @@ def part(account: Account) -> Part:
 def _cohort(cohort: CohortAccount, experiment: config.Experiment) -> CohortPart:
     everything = cohort.balance[cohort.balance["column"] == "all"]
     minimum = shown.minimum_of(cohort.declared, experiment)
+    tells = 0 < sum(cohort.refused_in_preparation.values()) < minimum
     return CohortPart(
         account=cohort,
         images=words.count(float(everything["images"].sum()), minimum=minimum),
         patients=words.count(float(everything["patients"].sum()), minimum=minimum),
-        prepared=words.count(len(cohort.prepared), minimum=minimum),
+        prepared=words.WITHHELD if tells else words.count(len(cohort.prepared), minimum=minimum),
         split=tables.split(cohort, minimum=minimum),
         pairs=pictures.pairs(cohort, findings=experiment.findings),
     )
@@ -114,7 +125,8 @@ def _cohort(cohort: CohortAccount, experiment: config.Experiment) -> CohortPart:
 
 def _figures(account: Account) -> dict[str, FigurePair]:
     metrics, name = account.metrics, account.name
-    columns = [column for column in ("sex", "age") if column in set(metrics["group_by"])]
+    of_groups = metrics[metrics["group_by"].isin(shown.groupings(metrics)) & metrics["value"].notna()]
+    columns = [column for column in ("sex", "age") if column in set(of_groups["group_by"])]
     drawn: dict[str, tuple[Callable[[float], Figure], str]] = {
         "auroc": (lambda width: figures.auroc_against_epsilon(metrics, width=width), "Mean AUROC"),
         "findings": (lambda width: figures.by_finding(metrics, width=width), "AUROC of each finding"),
@@ -158,9 +170,18 @@ def _of_patient(account: Account) -> list[str]:
 
 
 def render(
-    study: config.Study, *, parts: Sequence[Part], study_name: str, study_text: str, versions: dict[str, str]
+    study: config.Study,
+    *,
+    parts: Sequence[Part],
+    named: str,
+    variables: Sequence[str],
+    study_text: str,
+    versions: dict[str, str],
 ) -> str:
-    """Fill in the template; every text is escaped, and the page asks nothing of the network."""
+    """Fill in the template; every text is escaped, and the page asks nothing of the network.
+
+    `named` is what the page calls the study file, `variables` the environment variables that its roots need.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("privrad.report"),
         autoescape=True,
@@ -184,7 +205,14 @@ def render(
     style = Markup((resources("privrad.report") / "templates" / "report.css").read_text(encoding="utf-8"))
     template = environment.get_template("report.html")
     return template.render(
-        study=study, parts=parts, study_name=study_name, study_text=study_text, versions=versions, style=style
+        study=study,
+        parts=parts,
+        study_name=named,
+        configfile="" if named == "config.yaml" else f" --configfile {shlex.quote(named)}",
+        variables=variables,
+        study_text=study_text,
+        versions=versions,
+        style=style,
     )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from privrad.imaging.prepare import locate
-from privrad.imaging.read import read_radiograph
+from privrad.imaging.read import Unreadable, read_radiograph
 from privrad.report import inline, words
 from privrad.report.account import CohortAccount
 
@@ -39,7 +40,7 @@ def pairs(cohort: CohortAccount, *, findings: Sequence[str], count: int = 4) -> 
     after = cohort.prepared.take([rows[str(image_id)] for image_id in chosen.index])
     found = []
     for image_id, shown, (_, facts) in zip(chosen.index, after, chosen.iterrows(), strict=True):
-        before = read_radiograph(locate(cohort.root, paths[image_id]))
+        before = _read(cohort, str(paths[image_id]))
         found.append(
             Pair(
                 before=inline.png(before, longest=LONGEST),
@@ -49,6 +50,13 @@ def pairs(cohort: CohortAccount, *, findings: Sequence[str], count: int = 4) -> 
             )
         )
     return found
+
+
+def _read(cohort: CohortAccount, path: str) -> np.ndarray:
+    try:
+        return read_radiograph(locate(cohort.root, path))
+    except Unreadable as error:
+        raise error.of(cohort.root / path) from None
 
 
 def _varied(prepared: pd.DataFrame, *, findings: Sequence[str], count: int) -> pd.DataFrame:
@@ -69,5 +77,6 @@ def _caption(facts: pd.Series[Any], *, findings: Sequence[str]) -> str:
     about = [words.group("sex", str(facts["sex"]))] * (facts["sex"] in ("F", "M"))
     about += [f"{facts['age']:.0f} years"] * (facts["age"] == facts["age"])
     about += [str(facts["view"])] * bool(facts["view"])
-    labelled = words.listed(positive).capitalize() or "No finding"
+    none = f"None of the {len(findings)} findings" if len(findings) > 1 else f"No {words.finding(findings[0]).lower()}"
+    labelled = words.listed(positive).capitalize() or none
     return labelled + (f" ({', '.join(about)})" if about else "")

@@ -17,13 +17,18 @@ from privrad.report.figures import first_seeds
 
 TOO_FEW = "too few"
 DOUBTFUL = "uncertain"
+REFERENCES = ("eps-inf", "eps-inf-matched")
+UNNAMED = frozenset(("U", "unknown"))
 KEYS = ["arm", "seed", "finding", "group_by", "group"]
 Protection = Literal["protected", "seeded", "unprotected", "untrained"]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One arm in the summary: its mean AUROC, what it loses against no privacy, and the group it serves worst."""
+    """One arm in the summary: its mean AUROC, what it loses, and the group it serves worst.
+
+    `cost` is the loss against no privacy, `matched` that against the same training without clipping and noise.
+    """
 
     arm: config.Arm
     name: str
@@ -33,6 +38,9 @@ class Line:
     cost: float
     cost_low: float
     cost_high: float
+    matched: float
+    matched_low: float
+    matched_high: float
     worst: str
     worst_value: float
     worst_low: float
@@ -45,22 +53,33 @@ def minimum_of(cohort: config.Cohort, experiment: config.Experiment) -> int:
 
 
 def masked(account: Account) -> Account:
-    """The account without numbers that rest on few images, where the private cohort's sensitivity asks for it."""
-    minimum = minimum_of(account.experiment.cohorts.private, account.experiment)
-    if not minimum:
-        return account
+    """The account without numbers of groups of few test patients, nor, of a private cohort, of few images."""
     metrics = account.metrics.copy()
-    negatives = metrics["images"] - metrics["positives"]
-    single = metrics["finding"] != "mean"
-    few = (metrics[["images", "patients"]].min(axis=1) < minimum) | (single & (metrics["positives"] < minimum))
-    few |= single & (negatives < minimum)
-    of_mean = few.groupby([metrics[key] for key in ("arm", "seed", "group_by", "group")]).transform("any")
-    few |= of_mean & ~single
+    few = (metrics["group_by"] != "all") & (metrics["patients"] < account.experiment.evaluation.minimum_cell)
+    minimum = minimum_of(account.experiment.cohorts.private, account.experiment)
+    if minimum:
+        few |= _of_few_images(metrics, minimum=minimum)
     metrics.loc[few, ["value", "low", "high", "sd", "pooled_sd"]] = np.nan
     metrics.loc[few, "note"] = TOO_FEW
     differences = account.differences.merge(metrics.loc[few, KEYS], how="left", on=KEYS, indicator="_few")
     differences.loc[differences["_few"] == "both", ["value", "low", "high"]] = np.nan
     return replace(account, metrics=metrics, differences=differences.drop(columns="_few"))
+
+
+def _of_few_images(metrics: pd.DataFrame, *, minimum: int) -> pd.Series[bool]:
+    """Which numbers rest on fewer than `minimum` images, positives or negatives; a mean, where a finding of it does."""
+    negatives = metrics["images"] - metrics["positives"]
+    single = metrics["finding"] != "mean"
+    few = (metrics[["images", "patients"]].min(axis=1) < minimum) | (single & (metrics["positives"] < minimum))
+    few |= single & (negatives < minimum)
+    of_mean = few.groupby([metrics[key] for key in ("arm", "seed", "group_by", "group")]).transform("any")
+    return few | (of_mean & ~single)
+
+
+def groupings(metrics: pd.DataFrame) -> list[str]:
+    """The columns that test images are grouped by, but for those unknown of every image."""
+    columns = [str(column) for column in dict.fromkeys(metrics["group_by"]) if column != "all"]
+    return [column for column in columns if not set(metrics.loc[metrics["group_by"] == column, "group"]) <= UNNAMED]
 
 
 def protection(model: Model) -> Protection:
@@ -77,11 +96,7 @@ def lines(account: Account) -> list[Line]:
     metrics = first_seeds(account.metrics)
     means = metrics[(metrics["finding"] == "mean") & (metrics["metric"] == "auroc")]
     differences = first_seeds(account.differences) if len(account.differences) else account.differences
-    costs = differences[
-        (differences["finding"] == "mean")
-        & (differences["group_by"] == "all")
-        & (differences["reference"] == "eps-inf")
-    ]
+    costs = differences[(differences["finding"] == "mean") & (differences["group_by"] == "all")]
     return [_line(arm, means[means["arm"] == arm.name], costs[costs["arm"] == arm.name]) for arm in ordered(account)]
 
 
@@ -93,15 +108,13 @@ def ordered(account: Account) -> list[config.Arm]:
 def _line(arm: config.Arm, means: pd.DataFrame, costs: pd.DataFrame) -> Line:
     overall = means[means["group_by"] == "all"]
     groups = means[(means["group_by"] != "all") & (means["note"] == "") & means["value"].notna()]
-    groups = groups[~groups["group"].isin(["U", "unknown", "outside"])].sort_values("value", kind="stable")
+    groups = groups[~groups["group"].isin([*UNNAMED, "outside"])].sort_values("value", kind="stable")
     value, low, high = _numbers(overall)
-    cost, cost_low, cost_high = _numbers(costs)
+    cost, matched = (_numbers(costs[costs["reference"] == name]) for name in REFERENCES)
     worst_value, worst_low, worst_high = _numbers(groups)
     worst = words.group(str(groups["group_by"].iloc[0]), str(groups["group"].iloc[0])) if len(groups) else ""
     name = words.arm(arm.name, epsilon=arm.epsilon)
-    return Line(
-        arm, name, value, low, high, cost, cost_low, cost_high, worst, worst_value, worst_low, worst_high
-    )  # fmt: skip
+    return Line(arm, name, value, low, high, *cost, *matched, worst, worst_value, worst_low, worst_high)
 
 
 def _numbers(rows: pd.DataFrame) -> tuple[float, float, float]:
@@ -117,7 +130,10 @@ def of_arm(chosen: Sequence[Line], name: str) -> Line | None:
 
 
 def sentences(account: Account) -> list[str]:
-    """The result in plain words: without privacy, at the strictest and the loosest budget, before fine-tuning."""
+    """The result in plain words: without privacy, at the strictest and the loosest budget, before fine-tuning.
+
+    Each of the two budgets is also held against the matched recipe, lest the recipe's cost pass for that of privacy.
+    """
     chosen = lines(account)
     percent = f"{100 * account.experiment.evaluation.confidence:g}{words.NBSP}%"
     plain, untrained = of_arm(chosen, "eps-inf"), of_arm(chosen, "eps-0")
@@ -130,8 +146,16 @@ def sentences(account: Account) -> list[str]:
             f"Trained without privacy, the model reaches a mean AUROC of {words.auroc(plain.value)} {over} "
             f"({percent} interval {words.spread(plain.low, plain.high)})."
         )
-    for line, which in zip(private[:1] + private[1:][-1:], ("strictest", "loosest"), strict=False):
-        told.append(f"At the {which} budget, {line.name}, it is {words.auroc(line.value)}{_loss(line)}.")
+    ends = private[:1] + private[1:][-1:]
+    for line, which in zip(ends, ("strictest", "loosest"), strict=False):
+        lost = _loss(line.cost, line.cost_low, line.cost_high)
+        told.append(f"At the {which} budget, {line.name}, it is {words.auroc(line.value)}{lost and f', {lost}'}.")
+    for line in ends:
+        lost = _loss(line.matched, line.matched_low, line.matched_high)
+        if lost:
+            told.append(
+                f"Against the matched recipe (same training without clipping and noise), {line.name} is {lost}."
+            )
     if untrained:
         from_public = "learnt from public images alone" if account.experiment.pretraining else "with random weights"
         told.append(
@@ -152,11 +176,9 @@ def _worst(plain: Line, strictest: Line | None) -> str:
     return f"{said}; at {strictest.name} it is {strictest.worst}: {value}."
 
 
-def _loss(line: Line) -> str:
-    if not math.isfinite(line.cost_low):
+def _loss(lost: float, low: float, high: float) -> str:
+    if not math.isfinite(low):
         return ""
-    change = f"{abs(line.cost):.3f} {'lower' if line.cost >= 0 else 'higher'}"
-    beyond = (
-        "" if line.cost_low > 0 or line.cost_high < 0 else ", which these test patients cannot tell from no difference"
-    )
-    return f", {change} (difference {words.spread(line.cost_low, line.cost_high)}{beyond})"
+    change = f"{abs(lost):.3f} {'lower' if lost >= 0 else 'higher'}"
+    beyond = "" if low > 0 or high < 0 else ", which these test patients cannot tell from no difference"
+    return f"{change} (difference {words.spread(low, high)}{beyond})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from privrad import config
 from privrad.report import shown, words
 from privrad.report.account import Account, CohortAccount, Model
@@ -45,18 +47,32 @@ def split(cohort: CohortAccount, *, minimum: int) -> Table:
     """Images and patients of each part of one cohort, in all, by sex, by age and positive for each finding."""
     balance = cohort.balance
     filled = balance.groupby(["column", "value"], sort=False)["images"].transform("sum") > 0
+    known = filled & ~balance["value"].isin(shown.UNNAMED)
+    filled &= known.groupby(balance["column"]).transform("any")
+    said = _said(balance, minimum=minimum)
     rows = []
-    for (column, value), part in balance[filled].groupby(["column", "value"], sort=False):
-        by_part = {str(row["split"]): row for row in part.to_dict("records")}
-        cells = [
-            words.count(float(by_part[name][kind]), minimum=minimum) if name in by_part else words.DASH
-            for name in PARTS
-            for kind in ("patients", "images")
-        ]
+    for column, value in dict.fromkeys(zip(balance["column"][filled], balance["value"][filled], strict=True)):
+        cells = [said.get((name, column, value, kind), words.DASH) for name in PARTS for kind in ("patients", "images")]
         rows.append([_named(str(column), str(value)), *cells])
     head = ["Group", *(f"{part}: {kind}" for part in PARTS for kind in ("patients", "images"))]
     caption = f"The {cohort.role} cohort by part of the split"
     return table(caption, head, rows, source=f"split/{cohort.role}/balance.csv")
+
+
+def _said(balance: pd.DataFrame, *, minimum: int) -> dict[tuple[str, str, str, str], str]:
+    """The counts of a balance as they are shown, by part, column, value and kind.
+
+    The parts of the split add up to the cohort, and sexes or age bands to their part: a total that is shown beside them
+    gives none of them away. Findings overlap and stand alone.
+    """
+    total = balance["split"].where(balance["column"] != "all", "")
+    said: dict[tuple[str, str, str, str], str] = {}
+    for _, part in balance.groupby([total, "column"], sort=False):
+        keys = list(part[["split", "column", "value"]].itertuples(index=False, name=None))
+        for kind in ("patients", "images"):
+            shown_as = words.counts([float(number) for number in part[kind]], minimum=minimum)
+            said |= {(*key, kind): text for key, text in zip(keys, shown_as, strict=True)}
+    return said
 
 
 def _named(column: str, value: str) -> str:
@@ -73,9 +89,12 @@ def refused(cohorts: Sequence[CohortAccount], experiment: config.Experiment) -> 
     for cohort in cohorts:
         minimum = shown.minimum_of(cohort.declared, experiment)
         for step, reasons in (("ingest", cohort.refused), ("prepare", cohort.refused_in_preparation)):
-            for reason, count in sorted(reasons.items()):
-                if count:
-                    counts.setdefault((step, reason), {})[cohort.role] = words.count(count, minimum=minimum)
+            met = {reason: float(count) for reason, count in sorted(reasons.items()) if count}
+            said = words.counts(list(met.values()), minimum=minimum)
+            if step == "ingest":  # no total is shown that these add up to
+                said = [words.count(count, minimum=minimum) for count in met.values()]
+            for reason, text in zip(met, said, strict=True):
+                counts.setdefault((step, reason), {})[cohort.role] = text
     rows = [
         [f"{step}: {reason.replace('_', ' ')}", *(held.get(cohort.role, "0") for cohort in cohorts)]
         for (step, reason), held in sorted(counts.items())

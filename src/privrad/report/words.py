@@ -13,6 +13,7 @@ LEGEND = {
 }
 GROUPS = {"F": "female", "M": "male", "U": "unknown", "True": "bedside", "False": "not bedside"}
 UNKNOWN = "not estimable"
+WITHHELD = "withheld"
 DASH = "\N{EN DASH}"
 NBSP = "\N{NO-BREAK SPACE}"
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -78,6 +79,20 @@ def number(value: object) -> str:
 def count(value: float, *, minimum: int) -> str:
     """A count, hidden as "<minimum" when it is above 0 and below `minimum`; with a minimum of 0 nothing is hidden."""
     return f"<{minimum}" if 0 < value < minimum else number(int(value))
+
+
+def counts(values: Sequence[float], *, minimum: int) -> list[str]:
+    """The parts of a total that is shown: as `count`, and what would give a hidden part away is withheld.
+
+    As long as the hidden ones are a single part, or come to less than `minimum`, the least of the others is withheld.
+    """
+    hidden = [value for value in values if 0 < value < minimum]
+    withheld: set[int] = set()
+    for at in sorted(range(len(values)), key=lambda at: values[at]):
+        if hidden and values[at] >= minimum and (len(hidden) == 1 or sum(hidden) < minimum):
+            withheld.add(at)
+            hidden.append(values[at])
+    return [WITHHELD if at in withheld else count(value, minimum=minimum) for at, value in enumerate(values)]
 
 
 def listed(items: Sequence[str]) -> str:
