@@ -100,7 +100,8 @@ def _summary(test: TestSet, metrics: pd.DataFrame, settings: dict[str, Any]) -> 
     for (arm, seed), epsilon in test.epsilons.items():
         mine = means[(means["arm"] == arm) & (means["seed"] == seed)]
         overall = mine[mine["group_by"] == "all"].iloc[0]
-        grouped = mine[(mine["group_by"] != "all") & (mine["note"] == "")].dropna(subset="value")
+        sure = (mine["note"] == "") & (mine["patients"] >= settings["minimum_cell"])
+        grouped = mine[(mine["group_by"] != "all") & sure].dropna(subset="value")
         worst = grouped.sort_values("value", kind="stable").iloc[0] if len(grouped) else None
         named = {} if worst is None else {"column": worst["group_by"], "group": worst["group"], **_numbers(worst)}
         models.append(
