@@ -11,7 +11,7 @@ import pytest
 from privrad import config
 from privrad.cohorts import split
 from privrad.cohorts.tables import CohortError
-from tests.cohorts.trees import KEY, Outputs, cohort, real_data, run_ingest
+from tests.cohorts.trees import KEY, Outputs, cohort, run_ingest
 
 
 def parts_of(out: Outputs, findings: list[str]) -> pd.Series:
@@ -20,8 +20,8 @@ def parts_of(out: Outputs, findings: list[str]) -> pd.Series:
     return pd.read_parquet(places["assignment"])["split"]
 
 
-def test_nih_pictures(tmp_path: Path) -> None:
-    out = run_ingest(cohort("nih_cxr14", real_data() / "cxr_nih", {"pneumonia": "Pneumonia"}), tmp_path)
+def test_nih_pictures(tmp_path: Path, real_data: Path) -> None:
+    out = run_ingest(cohort("nih_cxr14", real_data / "cxr_nih", {"pneumonia": "Pneumonia"}), tmp_path)
     assert (len(out.images), out.images["patient_id"].nunique()) == (569, 409)
     assert out.refused == {}
     assert out.images["pneumonia"].sum() == 297
@@ -31,8 +31,8 @@ def test_nih_pictures(tmp_path: Path) -> None:
     assert len(parts_of(out, ["pneumonia"])) == 409
 
 
-def test_covid_pictures(tmp_path: Path) -> None:
-    out = run_ingest(cohort("covid_cxr", real_data() / "cxr_covid", {"covid_19": "COVID-19"}), tmp_path)
+def test_covid_pictures(tmp_path: Path, real_data: Path) -> None:
+    out = run_ingest(cohort("covid_cxr", real_data / "cxr_covid", {"covid_19": "COVID-19"}), tmp_path)
     assert (len(out.images), out.images["patient_id"].nunique()) == (170, 87)
     assert out.refused == {"unknown_label": 19}
     assert out.images["covid_19"].sum() == 117 + 9
@@ -42,8 +42,8 @@ def test_covid_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("images", ["images", "images_001/images"])
-def test_the_large_nih_table_in_either_tree(tmp_path: Path, images: str) -> None:
-    source = real_data() / "tables/nih_data_entry_2017_v2020_part.csv.gz"
+def test_the_large_nih_table_in_either_tree(tmp_path: Path, real_data: Path, images: str) -> None:
+    source = real_data / "tables/nih_data_entry_2017_v2020_part.csv.gz"
     root = tmp_path / "nih"
     (root / images).mkdir(parents=True)
     (root / "Data_Entry_2017_v2020.csv.gz").write_bytes(source.read_bytes())

@@ -10,7 +10,7 @@ import pytest
 
 from privrad import config
 from privrad.cohorts import split
-from tests.cohorts.trees import KEY, real_data, run_ingest
+from tests.cohorts.trees import KEY, run_ingest
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -48,9 +48,9 @@ def test_the_supplement_trains_from_scratch_and_other_networks(monkeypatch: pyte
 
 @pytest.mark.parametrize("name", ["nih_pneumonia", "covid_cxr"])
 def test_a_study_on_real_radiographs_declares_about_the_patients_it_trains_on(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path, real_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PRIVRAD_REAL_DATA", str(real_data()))
+    monkeypatch.setenv("PRIVRAD_REAL_DATA", str(real_data))
     experiment = config.load(STUDIES / f"{name}.yaml").experiments["chest"]
     out = run_ingest(experiment.cohorts.private, tmp_path)
     places: dict[str, Any] = {"assignment": tmp_path / "assignment.parquet", "balance": tmp_path / "balance.csv"}

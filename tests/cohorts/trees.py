@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from privrad import config
 from privrad.cohorts import ingest, mimic_cxr_jpg
@@ -133,14 +131,3 @@ def write_mimic(root: Path, rows: Sequence[Mapping[str, str]]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{row['dicom_id']}.jpg").touch()
     return root
-
-
-def real_data() -> Path:
-    """The folder of real radiographs; without it a test is skipped, on a build server it fails."""
-    default = Path(__file__).parents[2] / "../shared/data"
-    folder = Path(os.environ.get("PRIVRAD_REAL_DATA", default))
-    if not folder.is_dir():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"real radiographs are missing at {folder}; set PRIVRAD_REAL_DATA")
-        pytest.skip("set PRIVRAD_REAL_DATA to the folder of real radiographs")
-    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from privrad.imaging.radiograph import prepare
 from privrad.imaging.read import Unreadable, read_radiograph
 
-REAL = Path(os.environ.get("PRIVRAD_REAL_DATA", Path(__file__).parents[2].parent / "shared/data"))
 PICTURE = "picture"
 EXPECTED = {
     "dcm4che/CT-JPEGLosslessSV1.dcm": PICTURE,
@@ -46,16 +44,6 @@ EXPECTED = {
 }
 
 
-@pytest.fixture
-def real() -> Path:
-    if not (REAL / "dicom").is_dir():
-        message = f"no real images at {REAL}; set PRIVRAD_REAL_DATA"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return REAL
-
-
 def outcome(path: Path) -> str:
     try:
         prepared = prepare(read_radiograph(path), size=64)
@@ -64,9 +52,9 @@ def outcome(path: Path) -> str:
     return PICTURE if np.ptp(prepared) == 255 else "not of full range"
 
 
-def test_every_dicom_file(real: Path) -> None:
-    files = sorted(path for path in (real / "dicom").rglob("*") if path.is_file())
-    assert {str(path.relative_to(real / "dicom")): outcome(path) for path in files} == EXPECTED
+def test_every_dicom_file(real_data: Path) -> None:
+    files = sorted(path for path in (real_data / "dicom").rglob("*") if path.is_file())
+    assert {str(path.relative_to(real_data / "dicom")): outcome(path) for path in files} == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -79,32 +67,32 @@ def test_every_dicom_file(real: Path) -> None:
         ("fo-dicom/CT1_J2KI", 400, 30),
     ],
 )
-def test_one_picture_in_several_compressions(real: Path, file: str, most: int, mean: int) -> None:
-    reference = read_radiograph(real / "dicom/dicomParser/CT1_UNC.explicit_little_endian.dcm")
-    values = read_radiograph(real / "dicom" / file)
+def test_one_picture_in_several_compressions(real_data: Path, file: str, most: int, mean: int) -> None:
+    reference = read_radiograph(real_data / "dicom/dicomParser/CT1_UNC.explicit_little_endian.dcm")
+    values = read_radiograph(real_data / "dicom" / file)
     body = reference > reference.min()
     differences = np.abs(values - reference)[body]
     assert differences.max() <= most
     assert differences.mean() <= mean
 
 
-def test_a_changed_photometric_interpretation_inverts(real: Path) -> None:
+def test_a_changed_photometric_interpretation_inverts(real_data: Path) -> None:
     upright, inverted = (
-        read_radiograph(real / "dicom" / file) for file in EXPECTED if file.startswith("torchxrayvision")
+        read_radiograph(real_data / "dicom" / file) for file in EXPECTED if file.startswith("torchxrayvision")
     )
     np.testing.assert_array_equal(upright, 255 - inverted)
 
 
-def test_the_spine_is_brighter_than_the_lungs(real: Path) -> None:
-    prepared = prepare(read_radiograph(real / "dicom/pydicom-data/RG1_J2KI.dcm"), size=256)
+def test_the_spine_is_brighter_than_the_lungs(real_data: Path) -> None:
+    prepared = prepare(read_radiograph(real_data / "dicom/pydicom-data/RG1_J2KI.dcm"), size=256)
     spine, lungs = prepared[60:150, 120:136], np.concatenate([prepared[60:150, 60:80], prepared[60:150, 175:195]])
     assert spine.mean() > lungs.mean() + 60
 
 
 @pytest.mark.parametrize("folder", ["cxr_covid", "cxr_nih"])
-def test_every_public_radiograph(real: Path, folder: str) -> None:
-    files = sorted((real / folder / "images").iterdir())[::7]
+def test_every_public_radiograph(real_data: Path, folder: str) -> None:
+    files = sorted((real_data / folder / "images").iterdir())[::7]
     assert {path.name: outcome(path) for path in files} == {path.name: PICTURE for path in files}
     if folder == "cxr_covid":
-        tinted = real / folder / "images/000005-5-a.jpg"
+        tinted = real_data / folder / "images/000005-5-a.jpg"
         assert outcome(tinted) == PICTURE

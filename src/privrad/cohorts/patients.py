@@ -10,17 +10,9 @@ from datetime import date, timedelta
 import numpy as np
 
 from privrad import config
+from privrad.cohorts.drawing.disease import IN_LUNGS
 
-FINDINGS = (
-    "cardiomegaly",
-    "congestion",
-    "pleural_effusion_right",
-    "pleural_effusion_left",
-    "pneumonic_infiltrate_right",
-    "pneumonic_infiltrate_left",
-    "atelectasis_right",
-    "atelectasis_left",
-)
+FINDINGS = ("cardiomegaly", *IN_LUNGS)
 GRADES = ("negative", "uncertain", "mild", "moderate", "severe")
 HEART_GRADES = ("normal", "uncertain", "borderline", "enlarged", "massively enlarged")
 FIRST_POSITIVE = GRADES.index("mild")
