@@ -174,7 +174,6 @@ def _finetune(options: argparse.Namespace) -> None:
         model=experiment.model,
         seed=options.seed,
         study_seed=study.seed,
-        key_folder=Path("work") / study.study,
         performance=study.performance,
         out=options.out,
         report=options.report,

@@ -68,7 +68,6 @@ def finetune_into(
         "model": config.Model(network="resnet9", width=4, groups=2),
         "seed": 0,
         "study_seed": 7,
-        "key_folder": folder / "work",
         "performance": PERFORMANCE,
         "out": folder / "model.safetensors",
         "report": folder / "training.json",

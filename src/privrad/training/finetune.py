@@ -59,7 +59,6 @@ def run(
     model: config.Model,
     seed: int,
     study_seed: int,
-    key_folder: Path,
     performance: config.Performance,
     out: Path,
     report: Path,
@@ -68,10 +67,9 @@ def run(
     """Write the weights of the last step, an account of the training and the certificate of its privacy.
 
     `initial` are the pretrained weights of the arm's activation, or None to start afresh from the seed. A key under
-    noise: release is drawn from the operating system and held in memory alone; nothing is written to `key_folder`. What
-    depends on private images beyond the weights (batch sizes, losses, counts) enters the account only under noise:
-    reproducible. Raises ValueError for settings or files that do not fit together, and where the training
-    diverges.
+    noise: release is drawn from the operating system and held in memory alone. What depends on private images beyond
+    the weights (batch sizes, losses, counts) enters the account only under noise: reproducible. Raises ValueError for
+    settings or files that do not fit together, and where the training diverges.
     """
     weights = _positive_weights(arm, training, findings, public_manifest, public_assignment)
     architecture = checkpoint.Architecture.of(model, activation=arm.activation, findings=findings)
