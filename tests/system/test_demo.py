@@ -14,12 +14,18 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.system
 
 
+def demo(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `make demo` as from a new shell: outside this virtual environment and outside another make."""
+    inherited = ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
+    return subprocess.run(["make", "demo"], cwd=folder, env=environment, text=True, capture_output=True)
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone") / "privrad"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    run = subprocess.run(["make", "demo"], cwd=folder, env=environment, text=True, capture_output=True)
+    run = demo(folder)
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-5000:]
     assert "results/demo/report.html" in run.stdout.splitlines()[-1]
     return folder
@@ -61,6 +67,6 @@ def test_each_private_arm_was_trained_at_its_budget(clone: Path) -> None:
 
 
 def test_a_second_make_demo_trains_nothing(clone: Path) -> None:
-    run = subprocess.run(["make", "demo"], cwd=clone, text=True, capture_output=True)
+    run = demo(clone)
     assert run.returncode == 0, run.stderr
     assert "Nothing to be done" in run.stdout + run.stderr
