@@ -25,7 +25,8 @@ FLAGS = (
     ),
 )
 
-CHATTER = ("update.googleapis.com", "clients2.google.com", "accounts.google.com", "optimizationguide-pa.googleapis.com")
+CHATTER = (".google.com", ".gvt1.com", ".googleapis.com")
+ASSETS = ("fonts.", "ajax.", "storage.")
 
 
 def program() -> str | None:
@@ -68,10 +69,15 @@ def visit(page: Path, *, width: int = 1000, height: int = 1200, screenshot: Path
             [*command, *taken, page.resolve().as_uri()], capture_output=True, timeout=60, env=environment, check=True
         )
     said = [line for line in done.stderr.decode(errors="replace").splitlines() if "CONSOLE" in line]
-    return Visit(done.stdout.decode(), said, [host for host in map(_host, seen) if host not in CHATTER])
+    return Visit(done.stdout.decode(), said, [host for host in map(_host, seen) if not _by_itself(host)])
 
 
 def _host(line: str) -> str:
     """The host in the first line of a request to a proxy: "GET http://host/path" or "CONNECT host:443"."""
     target = line.split(" ")[1] if " " in line else line
     return target.removeprefix("http://").split("/")[0].split(":")[0]
+
+
+def _by_itself(host: str) -> bool:
+    """Whether Chromium asks for this host of its own accord, whatever page is open; a blank one is a probe."""
+    return not host or (host.endswith(CHATTER) and not host.startswith(ASSETS))
