@@ -250,3 +250,10 @@ def keys(model: type[BaseModel]) -> set[str]:
 def test_the_guide_explains_every_key() -> None:
     table = (ROOT / "docs/guide.md").read_text().split("## Every key of a study")[1]
     assert keys(config.Study) - set(re.findall(r"`(\w+)`", table)) == set()
+
+
+def test_a_mirrored_image_shows_a_finding_on_its_other_side() -> None:
+    shown = {
+        finding: config.mirrored(finding) for finding in ("effusion_left", "effusion_right", "cardiomegaly", "left")
+    }
+    assert list(shown.values()) == ["effusion_right", "effusion_left", "cardiomegaly", "left"]

@@ -86,3 +86,20 @@ def test_a_missing_cohort_folder_is_refused_before_any_job(roots: Path, monkeypa
     assert run.returncode != 0
     assert "cohorts.private.root" in run.stdout
     assert "no such folder" in run.stdout
+
+
+def test_a_table_in_a_folder_of_its_own_is_an_input(roots: Path) -> None:
+    text = (ROOT / "studies/paper_uka_cxr.yaml").read_text()
+    study = roots / "study.yaml"
+    study.write_text(
+        text.replace("root: ${UKA_CXR_ROOT}", "root: ${UKA_CXR_ROOT}\n        columns: {table: sub/ours.csv}")
+    )
+    (roots / "uka/sub").mkdir()
+    (roots / "uka/sub/ours.csv").write_text("image,patient_id\n")
+    manifest = "results/paper_uka_cxr/chest/ingest/private/manifest.parquet"
+    command = [sys.executable, "-m", "snakemake", "--dry-run", manifest, "--configfile", str(study), "--cores", "2"]
+    run = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, text=True, capture_output=True
+    )
+    assert run.returncode == 0, run.stderr
+    assert "uka/sub/ours.csv" in run.stdout + run.stderr

@@ -72,8 +72,11 @@ def cohort_root(wildcards):
 
 def cohort_tables(wildcards):
     """Input: the tables of a cohort that is there already, so that an edited one is read again."""
-    root = experiment_of(wildcards).roles[wildcards.role].root
-    return sorted(str(path) for path in root.glob("*.csv*")) if root else []
+    cohort = experiment_of(wildcards).roles[wildcards.role]
+    if cohort.root is None:
+        return []
+    named = [cohort.root / cohort.columns["table"]] if "table" in cohort.columns else []
+    return sorted({str(path) for path in [*cohort.root.glob("*.csv*"), *named]})
 
 
 def shards(role):

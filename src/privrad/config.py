@@ -216,6 +216,12 @@ class Arm(Frozen):
         return "relu" if self.recipe == "without_privacy" else "mish"
 
 
+def mirrored(finding: str) -> str:
+    """What a mirrored image of a finding shows: the same on the other side, where its name ends in _left or _right."""
+    stem, _, side = finding.rpartition("_")
+    return {"left": f"{stem}_right", "right": f"{stem}_left"}.get(side if stem else "", finding)
+
+
 class Experiment(Frozen):
     findings: Annotated[tuple[Name, ...], Field(min_length=1)]
     cohorts: Cohorts
@@ -262,9 +268,7 @@ class Experiment(Frozen):
         recipes += [self.pretraining] if self.pretraining is not None else []
         if any(recipe.augmentation is not None and recipe.augmentation.flip for recipe in recipes):
             for finding in self.findings:
-                stem, _, side = finding.rpartition("_")
-                other = {"left": f"{stem}_right", "right": f"{stem}_left"}.get(side, finding)
-                if other not in self.findings:
+                if (other := mirrored(finding)) not in self.findings:
                     raise ValueError(f"a mirrored image of {finding} shows {other}; add it to findings, or set flip: 0")
         return self
 

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from privrad.config import Augmentation
-
-SIDES = {"_right": "_left", "_left": "_right"}
+from privrad.config import Augmentation, mirrored
 
 
 def partners(findings: Sequence[str]) -> list[int]:
@@ -22,16 +20,13 @@ def partners(findings: Sequence[str]) -> list[int]:
     Raises ValueError for a finding of one side without its other side.
     """
     places = {finding: place for place, finding in enumerate(findings)}
-    found = []
-    for finding in findings:
-        side = next((end for end in SIDES if finding.endswith(end)), None)
-        other = finding if side is None else finding.removesuffix(side) + SIDES[side]
+    others = [mirrored(finding) for finding in findings]
+    for finding, other in zip(findings, others, strict=True):
         if other not in places:
             raise ValueError(
                 f"finding {finding} has no {other} to swap with in a mirrored image; add it or set flip: 0"
             )
-        found.append(places[other])
-    return found
+    return [places[other] for other in others]
 
 
 @dataclass(frozen=True)
