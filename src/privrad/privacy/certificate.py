@@ -23,7 +23,7 @@ SEEDED = "seeded noise: who knows the seed can subtract it; not for release"
 UNPROTECTED = "unprotected: trained on the private cohort without clipping or noise; not for release"
 RECORD_OF_PATIENT = (
     "one record more or less of a patient who has others replaces this patient's contribution; "
-    "the epsilon of that change is larger than the epsilon of a whole patient stated here, and not computed"
+    "the epsilon of that change can be larger than the epsilon of a whole patient stated here, and is not computed"
 )
 UNTRAINED = "nothing learned from the private cohort"
 
