@@ -10,7 +10,7 @@ BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-system check format lock bench pictures clean
+.PHONY: help setup demo test test-system audit mutants check format lock bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,13 +44,21 @@ demo: $(READY) ## run the default study, config.yaml, from drawn radiographs to 
 
 test: $(READY) ## run all tests but the system tests
 	@echo "Running the tests."
-	@mkdir -p build && $(BIN)/pytest -m "not system" --junitxml=build/tests.xml; status=$$?; \
+	@mkdir -p build && OMP_NUM_THREADS=1 $(BIN)/pytest -m "not system" -n 2 --dist loadfile --junitxml=build/tests.xml; status=$$?; \
 	  echo "Each test's result: build/tests.xml"; exit $$status
 
 test-system: $(READY) ## run the tests that need fresh clones, servers, kills or a browser
 	@echo "Running the system tests; they clone, set up and run the project, so this takes a while."
 	@mkdir -p build && $(BIN)/pytest -m system --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
+
+audit: $(READY) ## kill a small training at 50 random moments; each resumed one must end in the same bits and charge
+	@echo "Killing trainings and resuming them; progress is one line each."
+	@$(BIN)/python -m tools.audit
+
+mutants: $(READY) ## plant each known fault in the private engine; prints how many the tests catch
+	@echo "Planting faults, one at a time, and running the test that names each."
+	@$(BIN)/python -m tools.mutants
 
 check: $(READY) ## lint, check format and types, keep the import layers, lint the workflow
 	$(BIN)/ruff check .

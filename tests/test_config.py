@@ -59,7 +59,8 @@ REFUSED = [
     ("seed: 7", "sede: 7", ["sede: unknown key", "seed", "  seed"]),
     ("width: 8", "widht: 8", ["experiments.chest.model.widht: unknown key", "groups, network, width"]),
     ("steps: 3", "stepz: 3", ["privacy.stepz: unknown key", "expected_batch", "privacy.steps: Field required"]),
-    ("threads: 1", "cores: 1", ["performance.cores: unknown key", "device, physical_batch, threads"]),
+    ("threads: 1", "cores: 1",
+     ["performance.cores: unknown key", "checkpoint_minutes, device, physical_batch, processes, threads"]),
     # a value of the wrong type or outside its bounds
     ("study: tiny", "study: Tiny Study", ["study = 'Tiny Study'", "should match pattern '^[a-z][a-z0-9_]*$'"]),
     ("seed: 7", "seed: -7", ["seed = -7", "greater than or equal to 0"]),
@@ -69,6 +70,11 @@ REFUSED = [
     ("size: 32, shards: 1", "size: 8, shards: 1", ["experiments.chest.image.size = 8", "greater than or equal to 32"]),
     ("network: resnet9", "network: resnet50", ["model.network = 'resnet50'", "'resnet9', 'resnet18' or 'resnet34'"]),
     ("layout: uka_cxr", "layout: dicomdir", ["cohorts.private.layout = 'dicomdir'", "'uka_cxr'"]),
+    ("threads: 1", "processes: 0", ["performance.processes = 0", "greater than or equal to 1"]),
+    ("threads: 1", "checkpoint_minutes: -1", ["performance.checkpoint_minutes = -1", "greater than or equal to 0"]),
+    ("steps: 3", "steps: 3\n      clipping: ghost", ["privacy.clipping = 'ghost'", "'mixed' or 'opacus'"]),
+    ("steps: 3", "steps: 3\n      precision: float16", ["privacy.precision = 'float16'", "'float32' or 'bfloat16'"]),
+    ("steps: 3", "steps: 3\n      clipping_norm: 0", ["privacy.clipping_norm = 0", "greater than 0"]),
     ("noise: reproducible", "noise: none", ["privacy.noise = 'none'", "'reproducible' or 'release'"]),
     ("redraws: 50", "redraws: 5", ["evaluation.redraws = 5", "greater than or equal to 10"]),
     ("images_per_patient: [1, 2], prevalence: *half}", "images_per_patient: [1, 9], prevalence: *half}",
@@ -76,6 +82,12 @@ REFUSED = [
     ("budgets: [2, inf]", "budgets: [0, inf]", ["experiments.chest.budgets.0 = 0", "greater than 0"]),
     ("budgets: [2, inf]", "budgets: []", ["experiments.chest.budgets", "at least 1 item"]),
     ("learning_rate: 1e-3", "learning_rate: fast", ["pretraining.learning_rate = 'fast'", "valid number"]),
+    ("seed: 7", "seed: 7\nledger: results/tiny/ledger.jsonl", ["ledger = 'results/tiny/ledger.jsonl'", "not lie in"]),
+    ("seed: 7", "seed: 7\nledger: ${NOWHERE_SET}/ledger", ["ledger = ", "NOWHERE_SET is not set"]),
+    ("    budgets:", "    spend: [eps-3/seed-0]\n    budgets:",
+     ["experiments.chest", "spend names eps-3/seed-0", "eps-2/seed-0"]),
+    ("    budgets:", "    spend: [eps-inf/seed-0]\n    budgets:",
+     ["spend names eps-inf/seed-0", "it has eps-2/seed-0"]),
     # values that do not go together
     ("groups: 4", "groups: 3", ["experiments.chest.model", "groups 3 must divide width 8"]),
     ("expected_batch: 10", "expected_batch: 31", ["experiments.chest.privacy", "expected_batch 31", "population 30"]),
@@ -160,9 +172,13 @@ def test_a_root_may_name_an_environment_variable(
         changed(**keys, cohorts__private__root="${HOSPITAL}/chest")
 
 
+BUDGET = {"epsilon": 8, "delta": 1e-3}
+
+
 def given_to(role: str, *, sensitivity: str) -> dict[str, Any]:
     """The keys that put a folder in the place of a phantom."""
-    values = {"phantom": None, "root": "/data", "sensitivity": sensitivity}
+    values: dict[str, Any] = {"phantom": None, "root": "/data", "sensitivity": sensitivity}
+    values |= {"budget": BUDGET} if sensitivity == "private" else {}
     return {f"cohorts__{role}__{key}": value for key, value in values.items()}
 
 
@@ -178,6 +194,76 @@ def test_a_private_cohort_trains_without_privacy_only_on_request(changed: Callab
     with pytest.raises(config.ConfigError, match="allow_unprotected: true"):
         changed(**keys)
     assert "eps-inf" in changed(**keys, allow_unprotected=True).arms
+
+
+def test_a_private_cohort_has_a_budget_per_patient_unless_it_says_otherwise(
+    changed: Callable[..., config.Experiment],
+) -> None:
+    keys = given_to("private", sensitivity="private") | {"budgets": [2], "privacy__noise": "release"}
+    assert changed(**keys).cohorts.private.budget == config.Budget(epsilon=8, delta=1e-3, unit="patient")
+    del keys["cohorts__private__budget"]
+    with pytest.raises(config.ConfigError, match=r"cohorts\.private.*: private needs a budget .* such as budget: {"):
+        changed(**keys)
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"epsilon": 0}, r"private\.budget\.epsilon = 0: .* greater than 0"),
+        ({"delta": 1}, r"private\.budget\.delta = 1: .* less than 1"),
+        ({"unit": "image"}, r"private\.budget\.unit = 'image': .* 'patient' or 'record'"),
+        ({"unit": "record"}, r"budget\.unit: record cannot be charged with privacy\.unit: patient"),
+        ({"epsilon": 1.5}, r"budgets: 2 exceeds cohorts\.private\.budget\.epsilon 1\.5"),
+    ],
+)
+def test_a_budget_is_checked(changed: Callable[..., config.Experiment], budget: dict[str, Any], said: str) -> None:
+    with pytest.raises(config.ConfigError, match=said):
+        changed(cohorts__private__budget=BUDGET | budget)
+
+
+def test_a_budget_at_a_larger_delta_is_left_to_the_ledger(changed: Callable[..., config.Experiment]) -> None:
+    assert changed(cohorts__private__budget={"epsilon": 1.99, "delta": 2e-3}).budgets == (2.0, math.inf)
+
+
+def test_a_budget_per_record_takes_runs_per_record(changed: Callable[..., config.Experiment]) -> None:
+    budget = BUDGET | {"unit": "record"}
+    experiment = changed(cohorts__private__budget=budget, privacy__unit="record", privacy__max_images_per_patient=2)
+    assert experiment.cohorts.private.budget == config.Budget(epsilon=8, delta=1e-3, unit="record")
+
+
+def test_a_budget_of_the_public_cohort_is_refused(changed: Callable[..., config.Experiment]) -> None:
+    with pytest.raises(config.ConfigError, match=r"cohorts\.public takes no budget"):
+        changed(cohorts__public__budget=BUDGET)
+
+
+def test_one_cohort_has_one_budget_in_all_experiments(tmp_path: Path) -> None:
+    study = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())
+    study["experiments"]["again"] = again = json.loads(json.dumps(study["experiments"]["chest"]))
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    assert set(config.load(tmp_path / "study.yaml").experiments) == {"chest", "again"}
+    again["cohorts"]["private"]["budget"] = BUDGET
+    (tmp_path / "study.yaml").write_text(json.dumps(study))
+    with pytest.raises(
+        config.ConfigError, match=r"cohort tiny_private .* in experiments\.again\.cohorts\.private than"
+    ):
+        config.load(tmp_path / "study.yaml")
+
+
+def test_spending_again_is_granted_run_by_run_or_to_all(changed: Callable[..., config.Experiment]) -> None:
+    def granted(spend: object) -> list[str]:
+        experiment = changed(budgets=[2, 5], seeds=[0, 1], spend=spend)
+        arms = [arm for arm in experiment.arms.values() if arm.recipe == "private"]
+        return [f"{arm.name}/seed-{seed}" for arm in arms for seed in (0, 1) if experiment.spends(arm, seed=seed)]
+
+    assert granted(False) == []
+    assert granted(["eps-2/seed-1", "eps-5/seed-0"]) == ["eps-2/seed-1", "eps-5/seed-0"]
+    assert len(granted(True)) == 4
+
+
+def test_the_ledgers_path_may_name_an_environment_variable(edited: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert edited("seed: 7", "seed: 7").ledger == Path("work/ledger.jsonl")
+    monkeypatch.setenv("HOSPITAL", "/shared")
+    assert edited("seed: 7", "seed: 7\nledger: ${HOSPITAL}/ledger.jsonl").ledger == Path("/shared/ledger.jsonl")
 
 
 def test_a_cohort_has_one_source(changed: Callable[..., config.Experiment]) -> None:

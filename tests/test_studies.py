@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from privrad import config
+from privrad.privacy import accounting
+from privrad.training import planned
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -32,6 +34,7 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MIMIC_CXR_JPG_ROOT", str(mimic))
     monkeypatch.setenv("UKA_CXR_ROOT", str(uka))
     monkeypatch.setenv("PRIVRAD_REAL_DATA", str(tmp_path))
+    monkeypatch.setenv("PRIVRAD_LEDGER", str(tmp_path / "ledger.jsonl"))
     return tmp_path
 
 
@@ -45,6 +48,23 @@ def test_an_unset_root_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIMIC_CXR_JPG_ROOT", "/nowhere")
     with pytest.raises(config.ConfigError, match="UKA_CXR_ROOT is not set"):
         config.load(ROOT / "studies/paper_uka_cxr.yaml")
+
+
+def test_the_budgets_of_the_papers_cohort_are_what_its_studies_cost(roots: Path) -> None:
+    """The six runs fit into 10.03 and not into 10.02; the supplement's 18 after them into 35.04 and not into 35.03."""
+    first, supplement = (config.load(ROOT / f"studies/paper_uka_cxr{name}.yaml") for name in ("", "_supplement"))
+    six, eighteen = (
+        [planned.charge_of(job).charged("record") for job in planned.declared(study, cohort="uka_cxr")]
+        for study in (first, supplement)
+    )
+    assert (len(six), len(eighteen)) == (6, 18)
+    for study, later in ((first, []), (supplement, eighteen)):
+        spent = accounting.spent(six, later, delta=6e-6)
+        for experiment in study.experiments.values():
+            budget = experiment.cohorts.private.budget
+            assert budget is not None
+            assert (budget.delta, budget.unit) == (6e-6, "record")
+            assert budget.epsilon - 0.01 < spent <= budget.epsilon
 
 
 def dry_run(study: Path) -> dict[str, int]:

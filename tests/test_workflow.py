@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+BUDGET = "{epsilon: 3, delta: 1e-3}"
 
 
 class Workspace:
@@ -35,6 +38,11 @@ class Workspace:
         return subprocess.run(
             command, cwd=self.folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
+
+    def privrad(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "src"), "PRIVRAD_KEYS": str(self.folder / "keys")}
+        command = [sys.executable, "-m", "privrad.cli", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, text=True, capture_output=True)
 
     def planned(self, *targets: str) -> dict[str, int]:
         """How many jobs of each rule a dry run plans."""
@@ -94,12 +102,27 @@ def test_progress_is_in_the_log(workspace: Workspace) -> None:
 
 def test_a_new_epsilon_trains_only_that_one(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "budgets: [2, inf]", "budgets: [2, 5, inf]")
-    assert workspace.planned() == {"finetune": 1, "predict": 1, "evaluate": 1, "report": 1}
+    assert workspace.planned() == {"reserve": 1, "finetune": 1, "predict": 1, "evaluate": 1, "report": 1}
 
 
-def test_a_changed_performance_key_runs_nothing(workspace: Workspace) -> None:
-    workspace.edit("config.yaml", "physical_batch: 32", "physical_batch: 8")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("physical_batch: 32", "physical_batch: 8"),
+        ("physical_batch: 32", "physical_batch: 32, processes: 2, checkpoint_minutes: 0"),
+        ("seed: 7", "seed: 7\nledger: elsewhere/ledger.jsonl"),
+        ("    budgets:", "    spend: true\n    budgets:"),
+    ],
+    ids=["batch", "processes", "ledger", "spend"],
+)
+def test_a_changed_key_that_no_result_depends_on_runs_nothing(workspace: Workspace, old: str, new: str) -> None:
+    workspace.edit("config.yaml", old, new)
     assert workspace.planned() == {}
+
+
+def test_a_changed_budget_of_a_cohort_trains_nothing(workspace: Workspace) -> None:
+    workspace.edit("config.yaml", "id: tiny_private", f"id: tiny_private\n        budget: {BUDGET}")
+    assert workspace.planned() == {"report": 1}
 
 
 def test_a_study_that_moved_to_another_file_is_the_same_study(workspace: Workspace) -> None:
@@ -110,7 +133,7 @@ def test_a_study_that_moved_to_another_file_is_the_same_study(workspace: Workspa
 
 def test_a_changed_delta_spares_what_does_not_depend_on_it(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "delta: 1e-3", "delta: 1e-4")
-    assert workspace.planned() == {"finetune": 1, "predict": 1, "evaluate": 1, "report": 1}
+    assert workspace.planned() == {"reserve": 1, "finetune": 1, "predict": 1, "evaluate": 1, "report": 1}
 
 
 def test_changed_redraws_evaluate_again_and_train_nothing(workspace: Workspace) -> None:
@@ -129,24 +152,111 @@ def test_an_edited_module_reruns_what_depends_on_it_and_a_test_nothing(workspace
     finally:
         module.write_text(text)
     assert planned["pretrain"] == 2
-    assert planned["finetune"] == 4
+    assert planned["finetune"] == planned["reserve"] == 4
     assert not set(planned) & {"phantom", "ingest", "split", "prepare"}
 
 
-def test_an_edited_engine_never_retrains_a_model_for_release(workspace: Workspace, tmp_path: Path) -> None:
-    released = Workspace(tmp_path / "released")
+def test_every_training_is_in_the_ledger_and_every_certificate_recomputes(workspace: Workspace) -> None:
+    shown = workspace.privrad("ledger", "show", "--json")
+    assert {run["label"]: run["charged"] for run in json.loads(shown.stdout)["tiny_private"]["runs"]} == {
+        "tiny/chest/eps-2/seed-0": "unprotected: seeded noise",
+        "tiny/chest/eps-inf-matched/seed-0": "unprotected: without privacy",
+        "tiny/chest/eps-inf/seed-0": "unprotected: without privacy",
+    }
+    verified = workspace.privrad("verify", "results/tiny", "--study", "config.yaml", "--json")
+    checks = json.loads(verified.stdout)["checks"]
+    assert [check for check in checks if not check["holds"]] == []
+    assert verified.returncode == 0
+    assert len({check["file"] for check in checks}) >= 4
+
+
+class Released(Workspace):
+    """A workspace whose private model may leave: its noise is for release and its cohort has a budget."""
+
+    model = "results/tiny/chest/finetune/eps-2/seed-0/model.safetensors"
+
+    def outputs(self) -> dict[str, bytes]:
+        """The files of the private model, by name."""
+        return {path.name: path.read_bytes() for path in (self.folder / self.model).parent.iterdir()}
+
+    def ledger(self) -> list[str]:
+        """The kinds of the ledger's entries."""
+        lines = (self.folder / "work/ledger.jsonl").read_text().splitlines()
+        return [json.loads(line)["kind"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def trained(workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Released:
+    released = Released(tmp_path_factory.mktemp("released") / "tiny")
+    workspace.study.write_text(workspace.original)
     shutil.copytree(workspace.folder, released.folder)
     released.edit("config.yaml", "noise: reproducible", "noise: release")
-    model = "results/tiny/chest/finetune/eps-2/seed-0/model.safetensors"
-    run = released.snakemake(model)
+    released.edit("config.yaml", "id: tiny_private", f"id: tiny_private\n        budget: {BUDGET}")
+    released.original = released.study.read_text()
+    run = released.snakemake(released.model)
     assert run.returncode == 0, run.stdout
-    assert '"noise": "release"' in (released.folder / model).with_name("certificate.json").read_text()
-    released.edit("src/privrad/privacy/plan.py", "from __future__", "# edited\nfrom __future__")
-    (released.folder / "src/privrad/privacy/added.py").write_text("FACT = 1\n")
-    released.edit(
+    assert "declare" in released.ledger()
+    return released
+
+
+@pytest.fixture
+def released(trained: Released) -> Iterator[Released]:
+    """The trained workspace, put back as it was afterwards."""
+    kept = {name: (trained.folder / name).read_bytes() for name in ("config.yaml", "work/ledger.jsonl")}
+    outputs = trained.outputs()
+    yield trained
+    trained.study.write_bytes(kept["config.yaml"])
+    assert (trained.folder / "work/ledger.jsonl").read_bytes() == kept["work/ledger.jsonl"]
+    assert trained.outputs() == outputs
+
+
+def test_an_edited_engine_never_retrains_a_model_for_release(trained: Released, tmp_path: Path) -> None:
+    edited = Released(tmp_path / "edited")
+    shutil.copytree(trained.folder, edited.folder)
+    assert '"noise": "release"' in edited.outputs()["certificate.json"].decode()
+    edited.edit("src/privrad/privacy/plan.py", "from __future__", "# edited\nfrom __future__")
+    (edited.folder / "src/privrad/privacy/added.py").write_text("FACT = 1\n")
+    edited.edit(
         "src/privrad/privacy/mechanism.py", "import torch\n", "import torch\nfrom privrad.privacy import added\n"
     )
-    assert "finetune" not in released.planned(model)
+    assert not set(edited.planned(edited.model)) & {"reserve", "finetune"}
+
+
+def test_a_refused_training_deletes_nothing_of_the_one_before(released: Released) -> None:
+    released.edit("config.yaml", "steps: 3", "steps: 4")
+    run = released.snakemake(released.model)
+    assert run.returncode != 0
+    assert "Traceback" not in run.stdout
+    assert "tiny/chest/eps-2/seed-0 was charged before" in run.stdout
+    assert "settings" in run.stdout
+    assert "spend: [eps-2/seed-0]" in run.stdout
+
+
+def test_a_deleted_model_comes_back_without_a_training(released: Released) -> None:
+    (released.folder / released.model).unlink()
+    run = released.snakemake(released.model)
+    assert run.returncode == 0, run.stdout
+
+
+def test_a_training_beyond_the_budget_is_refused_and_names_it(released: Released) -> None:
+    released.edit("config.yaml", "budgets: [2, inf]", "budgets: [2, 2.9]")
+    run = released.snakemake(released.model.replace("eps-2", "eps-2.9"))
+    assert run.returncode != 0
+    assert "Traceback" not in run.stdout
+    assert "above its budget of 3" in run.stdout
+
+
+def test_a_training_is_paid_again_only_where_the_study_says_so(trained: Released, tmp_path: Path) -> None:
+    again = Released(tmp_path / "again")
+    shutil.copytree(trained.folder, again.folder)
+    again.edit("config.yaml", "steps: 3", "steps: 4")
+    again.edit("config.yaml", "    budgets:", "    spend: [eps-2/seed-0]\n    budgets:")
+    again.edit("config.yaml", "epsilon: 3,", "epsilon: 30,")
+    before = again.outputs()
+    run = again.snakemake(again.model)
+    assert run.returncode == 0, run.stdout
+    assert again.outputs()["model.safetensors"] != before["model.safetensors"]
+    assert again.ledger().count("reserve") == trained.ledger().count("reserve") + 1
 
 
 @pytest.mark.parametrize(

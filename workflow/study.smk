@@ -32,6 +32,10 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 
+NO_SETTING = {"spend": True, "cohorts": {"__all__": {"budget"}}}
+"""What an experiment says to the ledger alone, so that no result depends on it."""
+
+
 def experiment_of(wildcards):
     return STUDY.experiments[wildcards.experiment]
 
@@ -53,7 +57,7 @@ def settings(*keys):
                 if key.startswith("study.")
                 else (experiment_of(wildcards), key.format(**wildcards))
             )
-            part = source.model_dump(mode="json")
+            part = source.model_dump(mode="json", exclude=NO_SETTING)
             for name in path.split("."):
                 part = part[name]
             chosen[key] = part
@@ -139,9 +143,17 @@ def public_labels(wildcards):
     ]
 
 
-def finetune_code(wildcards):
-    """Input: the engine; none where the noise is for release, so that no later edit of it retrains a model."""
-    return [] if experiment_of(wildcards).privacy.noise == "release" else code("training.finetune")
+def training_code(*modules):
+    """Input: the code of a training; none where a model may be released, so that no later edit trains one again."""
+
+    def lookup(wildcards):
+        experiment = experiment_of(wildcards)
+        private = "arm" not in wildcards.keys() or experiment.arms[wildcards.arm].recipe == "private"
+        if private and experiment.privacy.noise == "release":
+            return []
+        return sorted({file for module in modules for file in code(module)})
+
+    return lookup
 
 
 def predictions(wildcards):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from privrad.study_file import ConfigError as ConfigError
+from privrad.study_file import expand, read
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -17,15 +17,11 @@ Role = Literal["public", "private"]
 Activation = Literal["mish", "relu"]
 
 
-class ConfigError(ValueError):
-    """A study file that cannot be used; the message names every key at fault and what is allowed."""
-
-
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="strings")
 
 
-def _budget(value: object) -> object:
+def _infinite(value: object) -> object:
     return math.inf if value in ("inf", ".inf") else value
 
 
@@ -33,17 +29,9 @@ def _none(value: object) -> object:
     return None if value == "none" else value
 
 
-def _expand(value: object) -> object:
-    """Replace ${NAME} by the environment variable of that name."""
-    if not isinstance(value, str):
-        return value
-    unset = [name for name in re.findall(r"\$\{(\w+)\}", value) if name not in os.environ]
-    if unset:
-        raise ValueError(f"environment variable {unset[0]} is not set; export it, or write the path itself")
-    return re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], value)
-
-
-Budget = Annotated[float, Field(gt=0, allow_inf_nan=True), BeforeValidator(_budget)]
+Epsilon = Annotated[float, Field(gt=0, allow_inf_nan=True), BeforeValidator(_infinite)]
+Unit = Literal["patient", "record"]
+Minutes = Annotated[float, Field(ge=0, le=100_000)]
 
 
 class Phantom(Frozen):
@@ -58,16 +46,25 @@ class Phantom(Frozen):
     reader_noise: Share = 0.03
 
 
+class Budget(Frozen):
+    """The most that all trainings on a cohort together may spend; it belongs to the cohort's id, not to its content."""
+
+    epsilon: Annotated[float, Field(gt=0)]
+    delta: Annotated[float, Field(gt=0, lt=1)]
+    unit: Unit = "patient"
+
+
 class Cohort(Frozen):
-    """Where a cohort lies, how it is laid out, and how its source columns name the findings."""
+    """Where a cohort lies, how it is laid out, how its source columns name the findings, what may be spent on it."""
 
     id: Name
     layout: Literal["mimic_cxr_jpg", "uka_cxr", "nih_cxr14", "covid_cxr"]
     sensitivity: Literal["public", "synthetic", "private"]
-    root: Annotated[Path, BeforeValidator(_expand)] | None = None
+    root: Annotated[Path, BeforeValidator(expand)] | None = None
     phantom: Phantom | None = None
     labels: dict[Name, str]
     columns: dict[str, str] = {}
+    budget: Budget | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Cohort:
@@ -77,6 +74,15 @@ class Cohort(Frozen):
             raise ValueError("a phantom cohort has sensitivity: synthetic")
         if self.phantom is None and self.sensitivity == "synthetic":
             raise ValueError("sensitivity: synthetic is for phantom cohorts; use public or private")
+        return self
+
+    @model_validator(mode="after")
+    def _budgeted(self) -> Cohort:
+        if self.sensitivity == "private" and self.budget is None:
+            raise ValueError(
+                "sensitivity: private needs a budget for all that is ever trained on the cohort, "
+                "such as budget: {epsilon: 8, delta: 1e-6, unit: patient}"
+            )
         return self
 
 
@@ -143,20 +149,21 @@ class Pretraining(Recipe):
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
 
 
-OF_GUARANTEE = {"delta", "clipping_norm", "clipping", "noise", "max_images_per_patient"}
+OF_GUARANTEE = {"delta", "clipping_norm", "clipping", "precision", "noise", "max_images_per_patient"}
 """The keys of `privacy` that a training without clipping and noise does not depend on."""
 
 
 class Privacy(Frozen):
     """All that the guarantee of one run depends on, apart from its epsilon."""
 
-    unit: Literal["patient", "record"] = "patient"
+    unit: Unit = "patient"
     population: Annotated[int, Field(ge=1)]
     expected_batch: Annotated[int, Field(ge=1)]
     steps: Annotated[int, Field(ge=1, le=100_000_000)]
     delta: Annotated[float, Field(gt=0, lt=1)]
     clipping_norm: Annotated[float, Field(gt=0, le=1e6)] = 1.5
-    clipping: Literal["opacus"] = "opacus"
+    clipping: Literal["mixed", "opacus"] = "mixed"
+    precision: Literal["float32", "bfloat16"] = "float32"
     views: Annotated[int, Field(ge=1, le=64)] = 1
     max_images_per_patient: Annotated[int, Field(ge=1)] | None = None
     noise: Literal["reproducible", "release"] = "release"
@@ -202,6 +209,8 @@ class Performance(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     physical_batch: Annotated[int, Field(ge=1, le=65536)] = 64
+    processes: Annotated[int, Field(ge=1, le=1024)] = 1
+    checkpoint_minutes: Minutes = 10.0
 
 
 class Arm(Frozen):
@@ -229,9 +238,10 @@ class Experiment(Frozen):
     image: Image = Image()
     model: Model = Model()
     pretraining: Annotated[Pretraining | None, BeforeValidator(_none)]
-    budgets: Annotated[tuple[Budget, ...], Field(min_length=1)]
+    budgets: Annotated[tuple[Epsilon, ...], Field(min_length=1)]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     allow_unprotected: bool = False
+    spend: bool | tuple[str, ...] = False
     privacy: Privacy
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -287,6 +297,39 @@ class Experiment(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _budget_covers_each_run(self) -> Experiment:
+        if self.cohorts.public is not None and self.cohorts.public.budget is not None:
+            raise ValueError("cohorts.public takes no budget, since pretraining protects nobody; take budget out there")
+        budget = self.cohorts.private.budget
+        if budget is None:
+            return self
+        if budget.unit == "record" and self.privacy.unit == "patient":
+            raise ValueError(
+                "cohorts.private.budget.unit: record cannot be charged with privacy.unit: patient, whose noise does "
+                "not bound the change of a single record; give the budget per patient, or set privacy.unit: record"
+            )
+        too_large = [f"{run:g}" for run in self.budgets if budget.epsilon < run < math.inf]
+        if too_large and budget.delta <= self.privacy.delta:
+            raise ValueError(
+                f"budgets: {', '.join(too_large)} exceeds cohorts.private.budget.epsilon {budget.epsilon:g}, which all "
+                "runs on the cohort share; lower the one or raise the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _spend_names_runs(self) -> Experiment:
+        private = [arm.name for arm in self.arms.values() if arm.recipe == "private"]
+        runs = [f"{arm}/seed-{seed}" for arm in private for seed in self.seeds]
+        named = self.spend if isinstance(self.spend, tuple) else ()
+        if unknown := [name for name in named if name not in runs]:
+            raise ValueError(f"spend names {', '.join(unknown)}, no private run of the study; it has {', '.join(runs)}")
+        return self
+
+    def spends(self, arm: Arm, *, seed: int) -> bool:
+        """Whether a run that was charged before may be charged again."""
+        return self.spend if isinstance(self.spend, bool) else f"{arm.name}/seed-{seed}" in self.spend
+
     @property
     def roles(self) -> dict[Role, Cohort]:
         """The cohorts in use, by role."""
@@ -327,25 +370,33 @@ class Experiment(Frozen):
 class Study(Frozen):
     study: Name
     seed: Annotated[int, Field(ge=0, lt=2**63)]
+    ledger: Annotated[Path, BeforeValidator(expand)] = Path("work/ledger.jsonl")
     performance: Performance = Performance()
     experiments: Annotated[dict[Name, Experiment], Field(min_length=1)]
 
+    @field_validator("ledger")
+    @classmethod
+    def _outside_results(cls, ledger: Path) -> Path:
+        if ledger.resolve().is_relative_to(Path("results").resolve()):
+            raise ValueError(
+                "a ledger must not lie in results/, where it would be deleted or brought back with them; "
+                "give a path that all computers see and that is backed up"
+            )
+        return ledger
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a repeated key is an error, not a silent choice of the last."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-    repeated = sorted({key for key in keys if keys.count(key) > 1})
-    if repeated:
-        raise yaml.YAMLError(
-            f"key {repeated[0]!r} stands twice in the block at line {node.start_mark.line + 1}; keep one"
-        )
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+    @model_validator(mode="after")
+    def _cohorts_agree(self) -> Study:
+        known: dict[str, tuple[str, Cohort]] = {}
+        for name, experiment in self.experiments.items():
+            for role, cohort in experiment.roles.items():
+                place = f"experiments.{name}.cohorts.{role}"
+                first, same = known.setdefault(cohort.id, (place, cohort))
+                if (cohort.sensitivity, cohort.budget) != (same.sensitivity, same.budget):
+                    raise ValueError(
+                        f"cohort {cohort.id} has another sensitivity or budget in {place} than in {first}; "
+                        "one id is one cohort with one budget, so make them alike or give the other an id of its own"
+                    )
+        return self
 
 
 def load(path: Path) -> Study:
@@ -353,51 +404,4 @@ def load(path: Path) -> Study:
 
     Raises ConfigError when it is missing, not YAML, or holds a key or value that is not allowed.
     """
-    try:
-        raw: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise ConfigError(f"study file {path}: {error.strerror}; give an existing file by --configfile") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"study file {path} is not YAML that can be used: {error}") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"study file {path} must hold keys and values; see config.yaml for one that works")
-    try:
-        return Study.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(
-            f"study file {path}:\n" + "\n".join(_complaint(fault, raw) for fault in error.errors())
-        ) from None
-
-
-def _complaint(fault: Any, raw: Any) -> str:
-    """One line: the key as it stands in the file, its value, and what is allowed."""
-    node, path = raw, []
-    for part in fault["loc"]:
-        within = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
-        if within:
-            node = node[part]
-        elif fault["type"] != "missing" or part != fault["loc"][-1]:
-            continue
-        path.append(str(part))
-    key = ".".join(path) or "the study"
-    if fault["type"] == "extra_forbidden":
-        return f"  {key}: unknown key; remove it or correct its spelling. Allowed here: {_siblings(fault['loc'])}"
-    value = "" if isinstance(node, dict) else f" = {node!r}"
-    return f"  {key}{value}: {fault['msg'].removeprefix('Value error, ')}"
-
-
-def _siblings(location: tuple[int | str, ...]) -> str:
-    """The keys allowed beside the last one of `location`."""
-    model: Any = Study
-    for part in location[:-1]:
-        fields = getattr(model, "model_fields", {})
-        model = _model_within(fields[part].annotation) if part in fields else model
-    return ", ".join(sorted(getattr(model, "model_fields", {}))) or "none"
-
-
-def _model_within(annotation: Any) -> Any:
-    """The first model that an annotation holds, such as Cohort in `Cohort | None`."""
-    if hasattr(annotation, "model_fields"):
-        return annotation
-    found = (_model_within(argument) for argument in getattr(annotation, "__args__", ()))
-    return next((model for model in found if model is not None), None)
+    return read(path, Study)

@@ -19,6 +19,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 def test_the_papers_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIMIC_CXR_JPG_ROOT", "mimic")
     monkeypatch.setenv("UKA_CXR_ROOT", "uka")
+    monkeypatch.setenv("PRIVRAD_LEDGER", "ledger.jsonl")
     for experiment in config.load(STUDIES / f"{name}.yaml").experiments.values():
         privacy, training = experiment.privacy, experiment.training
         assert (privacy.unit, privacy.population, privacy.expected_batch) == ("record", 153_502, 128)
@@ -35,6 +36,7 @@ def test_the_papers_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_supplement_trains_from_scratch_and_other_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIMIC_CXR_JPG_ROOT", "mimic")
     monkeypatch.setenv("UKA_CXR_ROOT", "uka")
+    monkeypatch.setenv("PRIVRAD_LEDGER", "ledger.jsonl")
     experiments = config.load(STUDIES / "paper_uka_cxr_supplement.yaml").experiments
     assert {name: experiment.model.network for name, experiment in experiments.items()} == {
         "from_scratch_resnet9": "resnet9",

@@ -1,8 +1,11 @@
-"""Clipped sums equal a loop of autograd in float64, whatever the layers, views and splits."""
+"""Clipped sums equal a loop of autograd in float64, whatever the layers, methods, views and splits."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -10,228 +13,399 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from privrad.privacy.gradients import OpacusGradients, refuse_unsuited
+from privrad.models import residual, scale_resnet9
+from privrad.models.planes import PlaneConv3d
+from privrad.privacy import gradients, layers
+from privrad.privacy.convolution import DIRECT, GHOST, Convolution
+from privrad.privacy.gradients import MixedGradients
+from privrad.privacy.plan import Precision
+from privrad.privacy.reference import OpacusGradients
+from tests.privacy.loops import apart, by_loop, by_unit, clipped, flat, squared
 
-
-def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    return (outputs - targets).square().mean(1)
-
-
-def network(
-    *, seed: int, stride: int = 1, padding: int = 1, groups: int = 1, bias: bool = True, affine: bool = True
-) -> nn.Module:
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(2, 4, 3, stride=stride, padding=padding, groups=groups, bias=bias),
-        nn.GroupNorm(2, 4, affine=affine),
-        nn.Mish(),
-        nn.Conv2d(4, 4, 3, padding=1, dilation=1, bias=bias),
-        nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(),
-        nn.LayerNorm(16),
-        nn.Linear(16, 3),
-    ).double()
-
-
-def inputs(samples: int, *, seed: int = 0, scale: float = 1.0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(samples, 2, 7, 7, dtype=torch.float64, generator=generator)
-    return scale * x, torch.randn(samples, 3, dtype=torch.float64, generator=generator)
-
-
-def by_loop(model: nn.Module, x: Tensor, y: Tensor, *, clip: float, views: int) -> tuple[Tensor, list[Tensor]]:
-    """The clipped sum as one vector, and each unit's contribution, one sample at a time."""
-    contributions = []
-    for start in range(0, len(x), views):
-        own = [loss(model(x[i : i + 1]), y[i : i + 1]).sum() for i in range(start, start + views)]
-        total = torch.stack(own).mean()
-        gradient = torch.cat([part.flatten() for part in torch.autograd.grad(total, list(model.parameters()))])
-        norm = gradient.norm()
-        contributions.append(gradient * min(1.0, float(clip / norm)) if norm.isfinite() else torch.zeros_like(gradient))
-    empty = torch.zeros(sum(value.numel() for value in model.parameters()), dtype=torch.float64)
-    return (torch.stack(contributions).sum(0) if contributions else empty), contributions
+METHODS = [*DIRECT, *GHOST]
+CONVOLUTIONS: dict[int, Any] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 def summed(
-    model: nn.Module, x: Tensor, y: Tensor, *, clip: float, views: int = 1, splits: tuple[int, ...] = ()
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    clip: float = 0.5,
+    views: int = 1,
+    splits: tuple[int, ...] = (),
+    padding: int = 0,
+    methods: Mapping[str, str] | None = None,
+    opacus: bool = False,
 ) -> Tensor:
-    with OpacusGradients(model, loss=loss, clipping_norm=clip, views=views) as gradients:
+    """The clipped sum as one vector, added in parts that end before the units `splits`, each with padding units."""
+    given: dict[str, Any] = {"loss": squared, "clipping_norm": clip, "views": views}
+    engine = OpacusGradients(model, **given) if opacus else MixedGradients(model, methods=methods, **given)
+    with engine:
         ends = sorted({0, len(x), *(min(end * views, len(x)) for end in splits)})
         for start, stop in pairwise(ends):
-            gradients.add(x[start:stop], y[start:stop])
-        return torch.cat([value.flatten() for value in gradients.take()])
+            own, targets = (torch.cat([value[start:stop], *[value[:views]] * padding]) for value in (x, y))
+            engine.add(own, targets, padding=padding)
+        return flat(engine.take())
 
 
-@settings(max_examples=40, deadline=None)
+def drawn(samples: int, *shape: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(samples, *shape, dtype=torch.float64, generator=generator)
+    return x, torch.randn(samples, 1, dtype=torch.float64, generator=generator)
+
+
+def small(layer: nn.Module, shape: tuple[int, ...], *, seed: int = 0) -> nn.Sequential:
+    """A network in which the layer comes first and has layers behind it."""
+    torch.manual_seed(seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Using padding='same' with even kernel", category=UserWarning)
+        wide = layer.double()(torch.zeros(1, *shape, dtype=torch.float64)).numel()
+    return nn.Sequential(layer, nn.Mish(), nn.Flatten(), nn.LayerNorm(wide), nn.Linear(wide, 2)).double()
+
+
+@st.composite
+def convolved(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
+    """A network that starts with a convolution, and the shape of its input."""
+    axes = draw(st.integers(1, 3))
+
+    def along(low: int, high: int) -> tuple[int, ...]:
+        return tuple(draw(st.lists(st.integers(low, high), min_size=axes, max_size=axes)))
+
+    kernel, dilation = along(1, 3), along(1, 2)
+    padding: Any = draw(st.sampled_from(["same", "valid", along(0, 2)]))
+    stride = (1,) * axes if padding == "same" else along(1, 3)
+    groups, inputs, outputs = (draw(st.integers(1, 2)) for _ in range(3))
+    torch.manual_seed(draw(st.integers(0, 1000)))
+    channels = groups * inputs, groups * outputs
+    layer = CONVOLUTIONS[axes](
+        *channels, kernel, stride=stride, padding=padding, dilation=dilation, groups=groups, bias=draw(st.booleans())
+    )
+    space = tuple(d * (k - 1) + 1 + more for d, k, more in zip(dilation, kernel, along(0, 3), strict=True))
+    shape = (channels[0], *space)
+    return small(layer, shape, seed=draw(st.integers(0, 1000))), shape
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=25, deadline=None)
 @given(
-    seed=st.integers(0, 100),
-    units=st.integers(0, 6),
+    network=convolved(),
+    units=st.integers(0, 5),
     views=st.integers(1, 3),
-    stride=st.integers(1, 2),
     padding=st.integers(0, 2),
-    groups=st.integers(1, 2),
-    bias=st.booleans(),
-    affine=st.booleans(),
-    clip=st.sampled_from([0.05, 1.5, 1e3]),
-    splits=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    clip=st.sampled_from([0.01, 0.5, 1e3]),
+    splits=st.tuples(st.integers(0, 5), st.integers(0, 5)),
 )
 def test_sums_equal_a_loop(
-    seed: int,
+    method: str,
+    network: tuple[nn.Module, tuple[int, ...]],
     units: int,
     views: int,
-    stride: int,
     padding: int,
-    groups: int,
-    bias: bool,
-    affine: bool,
     clip: float,
     splits: tuple[int, int],
 ) -> None:
-    model = network(seed=seed, stride=stride, padding=padding, groups=groups, bias=bias, affine=affine)
-    x, y = inputs(units * views, seed=seed)
-    expected, contributions = by_loop(model, x, y, clip=clip, views=views)
-    found = summed(model, x, y, clip=clip, views=views, splits=splits)
-    assert float((found - expected).norm()) <= 1e-6 * max(float(expected.norm()), 1e-12)
-    assert all(float(value.norm()) <= clip * (1 + 1e-9) for value in contributions)
+    model, shape = network
+    x, y = drawn(units * views, *shape)
+    expected = by_loop(model, x, y, clip=clip, views=views)
+    found = summed(
+        model, x, y, clip=clip, views=views, splits=splits, padding=padding if units else 0, methods={"0": method}
+    )
+    assert apart(found, expected) < 1e-6 or float((found - expected).norm()) < 1e-12
 
 
-def test_a_unit_that_is_not_finite_contributes_zero() -> None:
-    model = network(seed=1)
-    x, y = inputs(4)
-    for bad in (float("nan"), float("inf"), 1e200):
-        spoilt = x.clone()
-        spoilt[2, 0, 3, 3] = bad
-        others = [0, 1, 3] if bad != 1e200 else [0, 1, 2, 3]
-        expected, _ = by_loop(model, spoilt[others], y[others], clip=1.0, views=1)
-        assert torch.allclose(summed(model, spoilt, y, clip=1.0), expected, rtol=1e-6, atol=1e-9)
-
-
-def test_an_infinite_gradient_contributes_zero_and_a_huge_one_stays_within_the_clip() -> None:
+def mixture() -> nn.Sequential:
+    """Every rule behind another: convolutions, GroupNorm, LayerNorm over several axes, Linear at many positions."""
     torch.manual_seed(0)
-    model = nn.Linear(4, 2)
-    x, y = torch.randn(3, 4), torch.zeros(3, 2)
-    for bad, largest in ((float("inf"), 0.0), (1e25, 1.0)):
-        spoilt = y.clone()
-        spoilt[1] = bad
-        rest, _ = by_loop(model, x[[0, 2]], y[[0, 2]], clip=1.0, views=1)
-        left = summed(model, x, spoilt, clip=1.0).double() - rest
-        assert float(left.norm()) <= largest + 1e-5
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1, groups=2),
+        nn.GroupNorm(2, 4),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(4, 4, (1, 3), stride=(2, 1), dilation=(1, 2), bias=False),
+        nn.LayerNorm([3, 3]),
+        nn.Linear(3, 5),
+        nn.Flatten(2),
+        nn.Linear(15, 2, bias=False),
+        nn.Flatten(),
+        nn.Linear(8, 6),
+        nn.GroupNorm(2, 6),
+        nn.Linear(6, 3),
+    ).double()
 
 
-def test_one_bad_view_silences_its_whole_unit() -> None:
-    model = network(seed=2)
-    x, y = inputs(6)
-    spoilt = x.clone()
-    spoilt[3] = float("nan")
-    expected, _ = by_loop(model, x[[0, 1, 4, 5]], y[[0, 1, 4, 5]], clip=1.0, views=2)
-    assert torch.allclose(summed(model, spoilt, y, clip=1.0, views=2), expected, rtol=1e-6, atol=1e-9)
+@pytest.mark.parametrize("views", [1, 2, 3])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_rule_together_equals_a_loop(method: str, views: int) -> None:
+    model = mixture()
+    x, y = drawn(18 * views, 2, 6, 7)
+    expected = by_loop(model, x, y, clip=0.5, views=views)
+    methods = {"0": method, "3": method}
+    for splits in ((), (1, 17)):
+        assert apart(summed(model, x, y, views=views, splits=splits, methods=methods), expected) < 1e-9
+    assert apart(summed(model, x, y, views=views, opacus=True), expected) < 1e-9
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_no_unit_exceeds_the_clipping_norm_in_the_precision_that_runs(dtype: torch.dtype) -> None:
-    model = network(seed=3).to(dtype)
-    for unit in range(20):
-        x, y = (value.to(dtype) for value in inputs(1, seed=unit, scale=10.0 ** (unit % 4)))
-        norm = summed(model, x, 100 * y, clip=1.5).double().norm()
-        assert norm <= 1.5
-        assert norm == pytest.approx(1.5, rel=1e-4)
+@pytest.mark.parametrize("positions", [2, 12])
+@pytest.mark.parametrize("views", [1, 3])
+def test_linear_layers_with_more_positions_equal_a_loop(positions: int, views: int) -> None:
+    model = small(nn.Linear(4, 6), (positions, 4))
+    x, y = drawn(4 * views, positions, 4)
+    assert apart(summed(model, x, y, views=views), by_loop(model, x, y, clip=0.5, views=views)) < 1e-9
 
 
-def test_the_views_of_a_unit_are_averaged_before_the_norm() -> None:
-    model = network(seed=4)
-    x, y = inputs(1)
-    repeated = summed(model, x.repeat(3, 1, 1, 1), y.repeat(3, 1), clip=1e6, views=3)
-    assert torch.allclose(repeated, summed(model, x, y, clip=1e6), rtol=1e-9)
+@pytest.mark.parametrize("name", [name for name, _ in mixture().named_parameters()])
+@pytest.mark.parametrize("alone", [False, True])
+def test_frozen_parameters_have_no_part_in_the_norm(name: str, alone: bool) -> None:
+    model = mixture()
+    for key, value in model.named_parameters():
+        value.requires_grad_((key == name) == alone)
+    x, y = drawn(4, 2, 6, 7)
+    expected = by_loop(model, x, y, clip=0.01, views=2)
+    for opacus in (False, True):
+        found = summed(model, x, y, clip=0.01, views=2, opacus=opacus)
+        assert len(found) == sum(value.numel() for value in model.parameters() if value.requires_grad)
+        assert apart(found, expected) < 1e-6
 
 
-def test_sums_restart_and_the_model_is_left_as_it_was() -> None:
-    model = network(seed=5)
-    before = [value.clone() for value in model.parameters()]
-    x, y = inputs(3)
-    with OpacusGradients(model, loss=loss, clipping_norm=1.0) as gradients:
-        gradients.add(x, y)
-        first = gradients.take()
-        assert all(not bool(value.any()) for value in gradients.take())
-        gradients.add(x, y)
-        assert all(torch.equal(a, b) for a, b in zip(first, gradients.take(), strict=True))
-    assert all(not layer._forward_hooks for layer in model.modules())
-    assert all(value.grad is None and not hasattr(value, "grad_sample") for value in model.parameters())
-    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+@pytest.mark.parametrize("method", METHODS)
+def test_convolutions_by_planes_equal_a_loop(method: str) -> None:
+    for inputs, outputs, kernel, stride in ((2, 4, 3, 1), (1, 3, 3, 2), (2, 5, 1, 1)):
+        model = small(PlaneConv3d(inputs, outputs, kernel, stride=stride), (inputs, 4, 5, 6))
+        x, y = drawn(6, inputs, 4, 5, 6)
+        for views in (1, 2):
+            methods = {f"0.{axis}": method for axis in range(3)}
+            found = summed(model, x, y, views=views, methods=methods)
+            assert apart(found, by_loop(model, x, y, clip=0.5, views=views)) < 1e-9
 
 
-def test_frozen_parameters_have_no_part_in_the_norm() -> None:
-    model = network(seed=6)
-    next(model.parameters()).requires_grad_(False)
-    x, y = inputs(2)
-    with OpacusGradients(model, loss=loss, clipping_norm=0.01) as gradients:
-        gradients.add(x[:1], y[:1])
-        sums = gradients.take()
-    assert len(sums) == len(list(model.parameters())) - 1
-    assert torch.cat([value.flatten() for value in sums]).norm() == pytest.approx(0.01, rel=1e-6)
+class Repeated(nn.Module):
+    """Gives one channel as several, without a copy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :1].expand(-1, 3, *x.shape[2:])
 
 
-class Tied(nn.Module):
-    def __init__(self) -> None:
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("settings", [{}, {"stride": 2, "padding": 1}, {"padding": "same"}, {"groups": 3}])
+def test_identical_channels_are_one_channel_and_equal_a_loop(method: str, settings: dict[str, Any]) -> None:
+    first = small(nn.Conv2d(3, 6, 3, **settings), (3, 6, 7))
+    nested = nn.Sequential(nn.Conv2d(2, 2, 1).double(), Repeated(), *small(nn.Conv2d(3, 6, 3, **settings), (3, 6, 7)))
+    for model, name, channels in ((first, "0", 1), (nested, "2", 2)):
+        x, y = drawn(6, channels, 6, 7)
+        x = x if channels == 2 else x.expand(-1, 3, -1, -1)
+        for views in (1, 2):
+            expected = by_loop(model, x, y, clip=0.5, views=views)
+            assert apart(summed(model, x, y, views=views, methods={name: method}), expected) < 1e-9
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_identical_channels_are_convolved_as_one(monkeypatch: pytest.MonkeyPatch, precision: Precision) -> None:
+    seen = []
+
+    def noted(conv: Convolution, x: Tensor, g: Tensor, units: int) -> str:
+        seen.append(x.shape[1])
+        return "gram"
+
+    monkeypatch.setattr(layers, "by_count", noted)
+    model = small(nn.Conv2d(3, 6, 3), (3, 6, 7)).float()
+    x, y = (value.float() for value in drawn(2, 1, 6, 7))
+    with MixedGradients(model, loss=squared, clipping_norm=1.0, precision=precision) as engine:
+        engine.add(x.expand(-1, 3, -1, -1), y)
+    assert seen == [1]
+
+
+class Turned(nn.Module):
+    """Swaps two axes without a copy."""
+
+    def __init__(self, first: int, second: int):
         super().__init__()
-        self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
-        self.second.weight = self.first.weight
+        self.axes = first, second
 
-
-class Scaled(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(1))
-
-
-class Counting(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = nn.Linear(2, 2)
-        self.register_buffer("seen", torch.zeros(1))
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(*self.axes)
 
 
 @pytest.mark.parametrize(
-    ("model", "named"),
+    ("layer", "shape"),
     [
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), r"layer 1 \(BatchNorm2d\) mixes .*GroupNorm"),
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), r"layer 1 \(BatchNorm2d\)"),
-        (nn.Sequential(nn.SyncBatchNorm(4)), r"SyncBatchNorm"),
-        (nn.Sequential(nn.InstanceNorm2d(4, affine=True, track_running_stats=True)), r"layer 0 \(InstanceNorm2d\)"),
-        (Counting(), "holds buffer 'seen'"),
-        (Tied(), "shares parameter 'weight'"),
-        (Scaled(), "no rule for the per-sample gradient of 'scale'"),
-        (
-            nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular")),
-            r"layer 0 \(Conv2d\) pads by 'circular'",
-        ),
-        (nn.Sequential(nn.Bilinear(2, 2, 2)), r"layer 0 \(Bilinear\)"),
-        (nn.Sequential(nn.ReLU()), "no trainable parameter"),
+        (nn.GroupNorm(2, 4), (4, 5)),
+        (nn.GroupNorm(2, 4), (4, 5, 3)),
+        (nn.GroupNorm(2, 4), (4, 5, 3, 2)),
+        (nn.LayerNorm([5, 3]), (4, 5, 3)),
+        (nn.Conv2d(4, 2, 2), (4, 5, 3)),
+        (nn.Linear(3, 2), (4, 5, 3)),
     ],
 )
-def test_unsuited_layers_are_refused_by_name(model: nn.Module, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        refuse_unsuited(model)
+def test_layers_take_what_lies_in_another_order(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    turned = nn.Sequential(Turned(1, len(shape)), layer)
+    lying = (shape[-1], *shape[1:-1], shape[0])
+    model = small(turned, lying)
+    x, y = drawn(4, *lying)
+    assert apart(summed(model, x, y, views=2), by_loop(model, x, y, clip=0.5, views=2)) < 1e-9
 
 
-@pytest.mark.parametrize("clip", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_clipping_norm_outside_its_range_is_named(clip: float) -> None:
-    with pytest.raises(ValueError, match=f"clipping_norm {clip}"):
-        OpacusGradients(network(seed=0), loss=loss, clipping_norm=clip)
+@pytest.mark.parametrize("method", ["grouped", "unfolded", "gram", "ghost"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_large_images_are_laid_out_with_channels_last_and_give_the_same(
+    monkeypatch: pytest.MonkeyPatch, method: str, channels: int
+) -> None:
+    monkeypatch.setattr(gradients, "LARGE_IMAGE", 6 * 7)
+    model = mixture()
+    x, y = drawn(6, channels, 6, 7)
+    x = x.expand(-1, 2, -1, -1)
+    expected = by_loop(model, x, y, clip=0.5, views=2)
+    with MixedGradients(model, loss=squared, clipping_norm=0.5, views=2, methods={"0": method, "3": method}) as engine:
+        engine.add(x, y)
+        assert model.get_parameter("3.weight").is_contiguous(memory_format=torch.channels_last)
+        assert not model.get_parameter("3.weight").is_contiguous()
+        sums = engine.take()
+    assert all(value.is_contiguous() for value in sums)
+    assert apart(flat(sums), expected) < 1e-9
+    assert model.get_parameter("3.weight").is_contiguous()
 
 
-def test_a_loss_over_the_batch_is_refused() -> None:
-    x, y = inputs(3)
-    with (
-        OpacusGradients(network(seed=0), loss=lambda a, b: loss(a, b).mean(), clipping_norm=1.0) as gradients,
-        pytest.raises(ValueError, match=r"loss of shape \(\) must be one number per sample, \(3,\)"),
-    ):
-        gradients.add(x, y)
+class Reshaped(nn.Module):
+    """Gives what it takes, as a view whose strides along axes of length 1 are others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(x.shape)
 
 
-def test_units_must_be_whole() -> None:
-    x, y = inputs(3)
-    with (
-        OpacusGradients(network(seed=0), loss=loss, clipping_norm=1.0, views=2) as gradients,
-        pytest.raises(ValueError, match="views 2"),
-    ):
-        gradients.add(x, y)
+@pytest.mark.parametrize("units", [1, 2])
+@pytest.mark.parametrize("before", [Reshaped, nn.Identity])
+@pytest.mark.parametrize("behind", [Reshaped, nn.Identity])
+def test_one_large_image_in_an_odd_view_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch, units: int, before: type[nn.Module], behind: type[nn.Module]
+) -> None:
+    monkeypatch.setattr(gradients, "LARGE_IMAGE", 6 * 7)
+    torch.manual_seed(0)
+    front = nn.Sequential(nn.Conv2d(2, 4, 3), before(), nn.GroupNorm(2, 4), behind(), nn.Conv2d(4, 2, 3))
+    model = small(front, (2, 6, 7))
+    x, y = drawn(units, 2, 6, 7)
+    assert apart(summed(model, x, y), by_loop(model, x, y, clip=0.5)) < 1e-9
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("method", [*METHODS, "opacus"])
+def test_one_bad_view_silences_its_whole_unit_and_no_other(method: str, bad: float) -> None:
+    model = mixture()
+    x, y = drawn(8, 2, 6, 7)
+    expected = by_loop(model, x[[0, 1, 4, 5, 6, 7]], y[[0, 1, 4, 5, 6, 7]], clip=0.5, views=2)
+    x[3, 0, 3, 3] = bad
+    found = summed(model, x, y, views=2, methods={"0": method, "3": method}, opacus=method == "opacus")
+    assert apart(found, expected) < 1e-9
+
+
+@pytest.mark.parametrize("opacus", [False, True])
+def test_an_infinite_gradient_contributes_zero_and_a_huge_one_stays_within_the_clip(opacus: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    x, y = torch.randn(3, 4), torch.zeros(3, 1)
+    for bad, largest in ((float("inf"), 0.0), (1e25, 1.0)):
+        spoilt = y.clone()
+        spoilt[1] = bad
+        rest = by_loop(model, x[[0, 2]], y[[0, 2]], clip=1.0)
+        left = summed(model, x, spoilt, clip=1.0, opacus=opacus).double() - rest
+        assert float(left.norm()) <= largest + 1e-5
+
+
+def test_nothing_is_left_of_units_that_are_all_bad_or_all_padding() -> None:
+    model = mixture()
+    x, y = drawn(2, 2, 6, 7)
+    assert not summed(model, x * float("nan"), y).any()
+    with MixedGradients(model, loss=squared, clipping_norm=0.5) as engine:
+        engine.add(x, y, padding=2)
+        assert not flat(engine.take()).any()
+
+
+@pytest.mark.parametrize("opacus", [False, True])
+def test_the_views_of_a_unit_are_averaged_before_the_norm(opacus: bool) -> None:
+    model = mixture()
+    x, y = drawn(1, 2, 6, 7)
+    repeated = summed(model, x.repeat(3, 1, 1, 1), y.repeat(3, 1), clip=1e6, views=3, opacus=opacus)
+    assert apart(repeated, summed(model, x, y, clip=1e6)) < 1e-9
+
+
+def test_a_residual_network_equals_a_loop() -> None:
+    model = residual.build("resnet9", outputs=2, width=8, groups=4, activation="mish").double()
+    x, y = drawn(6, 1, 33, 33)
+    x = x.expand(-1, 3, -1, -1)
+    for views in (1, 2):
+        own = by_unit(model, x, y, views=views)
+        for methods in (None, {name: "gram" for name, layer in model.named_modules() if type(layer) is nn.Conv2d}):
+            found = summed(model, x, y, clip=1.0, views=views, splits=(2,), methods=methods)
+            assert apart(found, clipped(own, clip=1.0, like=model)) < 1e-6
+
+
+def test_a_network_for_volumes_equals_a_loop() -> None:
+    model = scale_resnet9.build(3, outputs=2, width=4, groups=2).double()
+    x, y = drawn(4, 1, 8, 9, 10)
+    own = by_unit(model, x, y, views=2)
+    for method in (None, "ghost", "grouped"):
+        names = [f"body.{part}" for part in ("0.0", "1.0.0", "2.first.0", "2.second.0", "3.0.0", "4.0.0", "5.first.0")]
+        methods = {f"{name}.{axis}": method for name in names for axis in range(3)} if method else None
+        assert apart(summed(model, x, y, views=2, methods=methods), clipped(own, clip=0.5, like=model)) < 1e-6
+
+
+def test_methods_that_are_given_are_kept_and_others_are_chosen_once() -> None:
+    model, volumes = mixture(), small(PlaneConv3d(2, 4, 3), (2, 4, 5, 6))
+    x, y = drawn(4, 2, 6, 7)
+    given = {"0": "loop"}
+    with MixedGradients(model, loss=squared, clipping_norm=0.5, methods=given) as engine:
+        engine.add(x, y)
+        chosen = dict(engine.methods)
+        engine.add(x[:1], y[:1])
+        assert engine.methods == chosen
+    assert chosen.keys() == {"0", "3"}
+    assert chosen["0"] == "loop"
+    assert given == {"0": "loop"}
+    for timed in (False, True):
+        with MixedGradients(volumes, loss=squared, clipping_norm=0.5, timed=timed) as engine:
+            engine.add(*drawn(4, 2, 4, 5, 6))
+            assert engine.methods.keys() == {"0.0", "0.1", "0.2"}
+            assert set(engine.methods.values()) <= set(METHODS)
+
+
+@pytest.mark.parametrize("opacus", [False, True])
+def test_sums_restart_and_the_model_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, opacus: bool) -> None:
+    monkeypatch.setattr(gradients, "LARGE_IMAGE", 6 * 7)
+    model = mixture()
+    before = [value.clone() for value in model.parameters()]
+    x, y = drawn(3, 2, 6, 7)
+    output = model(x)
+    given: dict[str, Any] = {"loss": squared, "clipping_norm": 1.0}
+    with OpacusGradients(model, **given) if opacus else MixedGradients(model, **given) as engine:
+        engine.add(x, y)
+        first = engine.take()
+        assert all(not bool(value.any()) for value in engine.take())
+        engine.add(x, y)
+        assert all(torch.equal(a, b) for a, b in zip(first, engine.take(), strict=True))
+    for layer in model.modules():
+        assert "forward" not in vars(layer)
+        assert not layer._forward_hooks
+    for value, old in zip(model.parameters(), before, strict=True):
+        assert value.grad is None
+        assert not hasattr(value, "grad_sample")
+        assert torch.equal(value, old)
+        assert value.stride() == old.stride()
+    assert torch.equal(model(x), output)
+
+
+@pytest.mark.parametrize("opacus", [False, True])
+def test_an_error_within_leaves_no_part_of_a_batch(opacus: bool) -> None:
+    model = mixture()
+    x, y = drawn(3, 2, 6, 7)
+    expected = summed(model, x, y, opacus=opacus)
+
+    def failing(*_: object) -> None:
+        raise OSError("the device is gone")
+
+    given: dict[str, Any] = {"loss": squared, "clipping_norm": 0.5}
+    with OpacusGradients(model, **given) if opacus else MixedGradients(model, **given) as engine:
+        handle = model[3].register_full_backward_hook(failing)
+        with pytest.raises(OSError, match="device"):
+            engine.add(x, y)
+        handle.remove()
+        engine.add(x, y)
+        assert torch.equal(flat(engine.take()), expected)

@@ -33,7 +33,7 @@ experiments:
       public:
         {{id: drawn_public, layout: mimic_cxr_jpg, sensitivity: synthetic, phantom: {{style: public, patients: 60}},
          labels: {{{labels}}}}}
-      private: {{id: {name}, layout: uka_cxr, sensitivity: {sensitivity}, {source}, labels: {{{labels}}}}}
+      private: {{id: {name}, layout: uka_cxr, sensitivity: {sensitivity}, {budget}{source}, labels: {{{labels}}}}}
     image: {{size: 64, shards: 1}}
     model: {{width: 16, groups: 4}}
     pretraining: {{epochs: 12}}
@@ -79,6 +79,7 @@ def build(
             findings=", ".join(FINDINGS),
             labels=", ".join(f"{finding}: {finding}" for finding in FINDINGS),
             sensitivity="private" if private else "synthetic",
+            budget="budget: {epsilon: 20, delta: 6e-6}, " if private else "",
             source=f"root: {hospital}" if private else "phantom: {style: private, patients: 60}",
             noise="release" if private or release else "reproducible",
             seeds=seeds,

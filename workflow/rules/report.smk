@@ -21,7 +21,9 @@ rule report:
     benchmark:
         "benchmarks/{study}/report.tsv"
     params:
-        settings=STUDY.model_dump_json(exclude={"performance"}),
+        settings=STUDY.model_dump_json(
+            exclude={"performance": True, "ledger": True, "experiments": {"__all__": {"spend"}}}
+        ),
     shell:
         'privrad report --study "$STUDY" --results results/{wildcards.study}'
         " --private private/{wildcards.study} --out {output:q} --log {log:q}"

@@ -1,14 +1,15 @@
 """Training: pretrain on the public cohort, fine-tune on the private one once per arm and seed, predict.
 
-Needs: shards, manifests and splits.
-Makes: results/<study>/<experiment>/{pretrain/<activation>,finetune/<arm>/seed-<seed>,predict/<arm>/seed-<seed>}/.
+Needs: shards, manifests and splits; the ledger that the study names.
+Makes: results/<study>/<experiment>/{pretrain/<activation>,{reserve,finetune,predict}/<arm>/seed-<seed>}/; keys,
+checkpoints and finished models under work/.
 """
 
 
 rule pretrain:
     """Train on the public cohort, without privacy."""
     input:
-        code=code("training.pretrain"),
+        code=training_code("training.pretrain"),
         shards=shards("public"),
         manifest="results/{study}/{experiment}/ingest/public/manifest.parquet",
         assignment="results/{study}/{experiment}/split/public/assignment.parquet",
@@ -22,16 +23,44 @@ rule pretrain:
     threads: STUDY.performance.threads
     params:
         settings=settings("study.seed", "findings", "model", "pretraining"),
+        work="work/{study}/{experiment}/pretrain/{activation}",
     shell:
         'privrad pretrain --study "$STUDY" --experiment {wildcards.experiment}'
         " --activation {wildcards.activation} --shards {input.shards:q} --manifest {input.manifest:q}"
-        " --assignment {input.assignment:q} --out {output.weights:q} --report {output.report:q} --log {log:q}"
+        " --assignment {input.assignment:q} --out {output.weights:q} --report {output.report:q}"
+        " --work {params.work:q} --log {log:q}"
+
+
+rule reserve:
+    """Enter one training in the ledger, or refuse it, before anything of an earlier one is deleted."""
+    input:
+        code=training_code("training.reserve", "training.finetune"),
+        shards=shards("private"),
+        manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
+        assignment="results/{study}/{experiment}/split/private/assignment.parquet",
+        initial=initial_weights,
+        public=public_labels,
+    output:
+        reservation="results/{study}/{experiment}/reserve/{arm}/seed-{seed}/reservation.json",
+    log:
+        "logs/{study}/{experiment}/reserve/{arm}/seed-{seed}.log",
+    benchmark:
+        "benchmarks/{study}/{experiment}/reserve/{arm}/seed-{seed}.tsv"
+    params:
+        settings=arm_settings,
+        work="work/{study}/{experiment}/finetune/{arm}/seed-{seed}",
+    shell:
+        'privrad reserve --study "$STUDY" --experiment {wildcards.experiment} --arm {wildcards.arm}'
+        " --seed {wildcards.seed} --shards {input.shards:q} --manifest {input.manifest:q}"
+        " --assignment {input.assignment:q} --initial {input.initial:q} --public {input.public:q}"
+        " --work {params.work:q} --out {output.reservation:q} --log {log:q}"
 
 
 rule finetune:
     """Train on the private cohort at one epsilon and seed."""
     input:
-        code=finetune_code,
+        code=training_code("training.reserve", "training.finetune"),
+        reservation=rules.reserve.output.reservation,
         shards=shards("private"),
         manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
         assignment="results/{study}/{experiment}/split/private/assignment.parquet",
@@ -45,13 +74,15 @@ rule finetune:
         "logs/{study}/{experiment}/finetune/{arm}/seed-{seed}.log",
     benchmark:
         "benchmarks/{study}/{experiment}/finetune/{arm}/seed-{seed}.tsv"
-    threads: STUDY.performance.threads
+    threads: STUDY.performance.threads * STUDY.performance.processes
     params:
         settings=arm_settings,
+        work="work/{study}/{experiment}/finetune/{arm}/seed-{seed}",
     shell:
         'privrad finetune --study "$STUDY" --experiment {wildcards.experiment} --arm {wildcards.arm}'
         " --seed {wildcards.seed} --shards {input.shards:q} --manifest {input.manifest:q}"
         " --assignment {input.assignment:q} --initial {input.initial:q} --public {input.public:q}"
+        " --reservation {input.reservation:q} --work {params.work:q}"
         " --out {output.weights:q} --report {output.report:q} --certificate {output.certificate:q} --log {log:q}"
 
 

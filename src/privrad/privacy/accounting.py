@@ -2,25 +2,60 @@
 
 The privacy-loss distribution (PLD, dp-accounting) is the reported number; Rényi DP (dp-accounting) and the privacy
 random variable (PRV, Opacus) are cross-checks. `noise_multiplier` is the standard deviation of the noise over the
-clipping norm.
+clipping norm. Gaussian DP (the central limit) under-reports and is not offered.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, reduce
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
-INTERVAL = 1e-4
-COARSE = 5e-4
-COARSE_FROM = 1.5
-TOLERANCE = 1e-4
-LARGEST_NOISE = 1e6
+from privrad.privacy import calibration, losses, renyi
+from privrad.privacy.attack import Attack, bound
+from privrad.privacy.losses import Kinds
+
+__all__ = [
+    "Attack",
+    "Run",
+    "adaptive",
+    "attack",
+    "compose",
+    "epsilon",
+    "noise_multiplier",
+    "patient_curve",
+    "patient_epsilon",
+    "prv_epsilon",
+    "rdp_epsilon",
+    "spent",
+]
+
+
+SMALLEST_DELTA = 1e-9
+LARGEST_NOISE = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run as an accountant sees it.
+
+    `images` is the largest number of records of one unit of account: 1 where the run's unit is the unit of account,
+    else max_images_per_patient. Raises ValueError for a value outside its range.
+    """
+
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+    images: int = 1
+
+    def __post_init__(self) -> None:
+        _check(sample_rate=self.sample_rate, steps=self.steps, noise_multiplier=self.noise_multiplier)
+        _whole("images", self.images)
 
 
 def epsilon(noise_multiplier: float, *, delta: float, sample_rate: float, steps: int) -> float:
@@ -28,43 +63,64 @@ def epsilon(noise_multiplier: float, *, delta: float, sample_rate: float, steps:
 
     Raises ValueError for a value outside its range.
     """
-    _check(delta=delta, sample_rate=sample_rate, steps=steps, noise_multiplier=noise_multiplier)
-    return float(_distribution(noise_multiplier, sample_rate, steps, INTERVAL).get_epsilon_for_delta(delta))
+    return compose([Run(noise_multiplier=noise_multiplier, sample_rate=sample_rate, steps=steps)], delta=delta)
 
 
-def compose(runs: Sequence[tuple[float, float, int]], *, delta: float) -> float:
-    """The epsilon at `delta` of all runs together, each (noise_multiplier, sample_rate, steps), as one PLD."""
-    if not runs:
-        return 0.0
-    total: Any = None
-    for noise, rate, steps in runs:
-        _check(delta=delta, sample_rate=rate, steps=steps, noise_multiplier=noise)
-        distribution = _distribution(noise, rate, steps, INTERVAL)
-        total = distribution if total is None else total.compose(distribution)
-    return float(total.get_epsilon_for_delta(delta))
+def compose(runs: Sequence[Run], *, delta: float) -> float:
+    """The epsilon at `delta` of all runs together, chosen before the first of them, as one PLD; 0 for no runs.
+
+    By Rényi DP, which is valid and looser, where float64 cannot resolve a PLD: below delta 1e-9, or with losses in the
+    hundreds of thousands.
+    """
+    _check(delta=delta)
+    return _composed(_kinds(runs), delta=delta) if runs else 0.0
+
+
+def adaptive(runs: Sequence[Run], *, delta: float) -> float:
+    """The epsilon at `delta` of runs each chosen after the results of those before; 0 for no runs.
+
+    A Rényi odometer (see privacy.renyi.odometer): it holds after every run at once, so that stopping when it would pass
+    a budget keeps the budget.
+    """
+    _check(delta=delta)
+    return renyi.odometer(_kinds(runs), delta=delta)
+
+
+def spent(declared: Sequence[Run], later: Sequence[Run], *, delta: float) -> float:
+    """The epsilon at `delta` of the runs declared before the first and of those chosen later.
+
+    Where there are both, each part has half of delta and their epsilons add up.
+    """
+    if not later:
+        return compose(declared, delta=delta)
+    if not declared:
+        return adaptive(later, delta=delta)
+    return compose(declared, delta=delta / 2) + adaptive(later, delta=delta / 2)
 
 
 def patient_epsilon(noise_multiplier: float, *, delta: float, sample_rate: float, steps: int, images: int) -> float:
     """The epsilon of a patient with `images` records in a run whose unit is the record, by PLD.
 
-    In each step Binomial(images, sample_rate) of the records are drawn, each moving the sum by at most the clipping
-    norm, worst of all in one direction: a mixture of Gaussians (Choquette-Choo et al. 2024, arXiv 2312.06620). An upper
-    bound: the discretisation is as coarse as adds about a thousandth to it.
+    An upper bound (see privacy.losses): the discretisation is as coarse as adds about a ten-thousandth to it.
     """
-    _check(delta=delta, sample_rate=sample_rate, steps=steps, noise_multiplier=noise_multiplier)
-    if images < 1:
-        raise ValueError(f"images {images} must be at least 1")
-    from dp_accounting.pld import privacy_loss_distribution as pld
+    run = Run(noise_multiplier=noise_multiplier, sample_rate=sample_rate, steps=steps, images=images)
+    return compose([run], delta=delta)
 
-    record = epsilon(noise_multiplier, delta=delta, sample_rate=sample_rate, steps=steps)
-    interval = min(max(INTERVAL, 0.05 * record / math.sqrt(2 * steps * math.log(1 / delta))), 1e-2)
-    drawn = range(images + 1)
-    shares = [math.comb(images, k) * sample_rate**k * (1 - sample_rate) ** (images - k) for k in drawn]
-    kept = [(float(k), share) for k, share in zip(drawn, shares, strict=True) if share > 0]
-    single = pld.from_mixture_gaussian_mechanism(
-        noise_multiplier, [k for k, _ in kept], [share for _, share in kept], value_discretization_interval=interval
-    )
-    return float(single.self_compose(steps).get_epsilon_for_delta(delta))
+
+def patient_curve(
+    noise_multiplier: float, *, delta: float, sample_rate: float, steps: int, images: int
+) -> dict[int, float]:
+    """The epsilon of patients with 1, 2, 4, … and `images` records in a run whose unit is the record, by PLD."""
+    _whole("images", images)
+    counts = [*(2**power for power in range((images - 1).bit_length())), images]
+    run: dict[str, Any] = {"delta": delta, "sample_rate": sample_rate, "steps": steps}
+    return {count: patient_epsilon(noise_multiplier, images=count, **run) for count in counts}
+
+
+@lru_cache(maxsize=64)
+def attack(run: Run) -> Attack:
+    """What an attacker can gain at most from one run, from the delta(epsilon) curve of its PLD."""
+    return bound(_together(_kinds([run])))
 
 
 def rdp_epsilon(noise_multiplier: float, *, delta: float, sample_rate: float, steps: int) -> float:
@@ -77,6 +133,7 @@ def rdp_epsilon(noise_multiplier: float, *, delta: float, sample_rate: float, st
     return float(accountant.compose(event, steps).get_epsilon(delta))
 
 
+@lru_cache(maxsize=64)
 def prv_epsilon(noise_multiplier: float, *, delta: float, sample_rate: float, steps: int) -> float:
     """The epsilon of one run by Opacus' PRV accountant: the upper end of its interval.
 
@@ -96,72 +153,44 @@ def prv_epsilon(noise_multiplier: float, *, delta: float, sample_rate: float, st
 def noise_multiplier(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
     """The smallest noise multiplier, to about 1 part in 10,000, whose PLD epsilon does not exceed `epsilon`.
 
-    Where epsilon is large a coarse PLD finds the neighbourhood, and the fine one settles it.
-    Raises ValueError for a value outside its range, and where no noise multiplier up to a million is enough.
+    Raises ValueError for a value outside its range, and where a noise multiplier of a million is not enough, or one of
+    a billionth is too much.
     """
     _check(delta=delta, sample_rate=sample_rate, steps=steps)
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise ValueError(f"epsilon {epsilon} must be above 0 and finite")
-
-    def excess(log_sigma: float, interval: float) -> float:
-        if log_sigma > math.log(LARGEST_NOISE):
-            raise ValueError(
-                f"epsilon {epsilon} at delta {delta:g} needs a noise multiplier above {LARGEST_NOISE:g}; "
-                "raise epsilon, or lower the steps or the expected batch"
-            )
-        reached = _distribution(math.exp(log_sigma), sample_rate, steps, interval).get_epsilon_for_delta(delta)
-        return math.log(max(float(reached), 1e-12) / epsilon)
-
-    start, slope = math.log(_central_limit(epsilon, delta, sample_rate, steps)), -1.2
-    if epsilon > COARSE_FROM:
-        start, slope = _search(lambda x: excess(x, COARSE), start, slope, tolerance=10 * TOLERANCE)
-    return math.exp(_search(lambda x: excess(x, INTERVAL), start, slope, tolerance=TOLERANCE)[0])
+    return calibration.smallest(
+        lambda noise, coarsest: _composed(((noise, sample_rate, 1, steps),), delta=delta, coarsest=coarsest),
+        epsilon=epsilon,
+        delta=delta,
+        sample_rate=sample_rate,
+        steps=steps,
+    )
 
 
-def _search(excess: Callable[[float], float], start: float, slope: float, *, tolerance: float) -> tuple[float, float]:
-    """The x at which a falling function is at most 0 and its root at most `tolerance` below x, and the slope there.
-
-    Secant steps that aim half the tolerance past the root, kept inside the bracket seen so far.
-    """
-    low, high, x = -math.inf, math.inf, start
-    value = excess(x)
-    for _ in range(80):
-        if value > 0:
-            low = x
-        else:
-            high = x
-            if value >= slope * tolerance or high - low <= tolerance:
-                return x, slope
-        step = max(-1.0, min(1.0, -value / slope)) + tolerance / 2
-        following = x + step
-        if not low < following < high:
-            following = (low + high) / 2
-        reached = excess(following)
-        if abs(following - x) > 10 * TOLERANCE and reached != value:
-            slope = min(-0.05, (reached - value) / (following - x))
-        x, value = following, reached
-    raise ValueError(f"the search for a noise multiplier did not settle near {math.exp(x):g}; check epsilon and delta")
+def _kinds(runs: Sequence[Run]) -> Kinds:
+    """The runs as (noise, rate, images, steps), equal ones as one longer run, in an order of their own."""
+    steps: dict[tuple[float, float, int], int] = {}
+    for run in runs:
+        kind = (float(run.noise_multiplier), float(run.sample_rate), int(run.images))
+        steps[kind] = steps.get(kind, 0) + int(run.steps)
+    return tuple((*kind, total) for kind, total in sorted(steps.items()))
 
 
-def _central_limit(epsilon: float, delta: float, rate: float, steps: int) -> float:
-    """A first guess of the noise multiplier, from the Gaussian limit of many steps (Bu et al. 2020)."""
-
-    def spent(mu: float) -> float:
-        gain, loss = norm.logcdf(-epsilon / mu + mu / 2), epsilon + norm.logcdf(-epsilon / mu - mu / 2)
-        return float(math.exp(gain) - math.exp(min(loss, 700.0)))
-
-    low, high = 1e-6, 1e3
-    for _ in range(60):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if spent(middle) < delta else (low, middle)
-    return max(0.1, 1 / math.sqrt(math.log1p(low**2 / (rate**2 * steps))))
+def _composed(kinds: Kinds, *, delta: float, coarsest: float = 0.0) -> float:
+    distribution = _together(kinds, coarsest) if delta >= SMALLEST_DELTA else None
+    if distribution is None:
+        return renyi.together(kinds, delta=delta)
+    return float(distribution.get_epsilon_for_delta(delta))
 
 
-def _distribution(noise: float, rate: float, steps: int, interval: float) -> Any:
-    from dp_accounting.pld import privacy_loss_distribution as pld
-
-    single = pld.from_gaussian_mechanism(noise, sampling_prob=rate, value_discretization_interval=interval)
-    return single.self_compose(steps)
+@lru_cache(maxsize=4)
+def _together(kinds: Kinds, coarsest: float = 0.0) -> Any | None:
+    """The PLD of all runs at an interval of `coarsest` or what fits; None where the interval would be above 1."""
+    interval = max(losses.fitting_interval(kinds), coarsest)
+    if interval > 1:
+        return None
+    return reduce(lambda so_far, one: so_far.compose(one), (losses.distribution(*kind, interval) for kind in kinds))
 
 
 def _orders() -> list[float]:
@@ -169,12 +198,26 @@ def _orders() -> list[float]:
     return [*np.arange(2, 12, 0.25).tolist(), *range(12, 64), *(2**k for k in range(6, 14))]
 
 
-def _check(*, delta: float, sample_rate: float, steps: int, noise_multiplier: float | None = None) -> None:
-    if not 0 < delta < 1:
+def _check(
+    *,
+    delta: float | None = None,
+    sample_rate: float | None = None,
+    steps: int | None = None,
+    noise_multiplier: float | None = None,
+) -> None:
+    if delta is not None and not 0 < delta < 1:
         raise ValueError(f"delta {delta} must lie in (0, 1)")
-    if not 0 < sample_rate <= 1:
-        raise ValueError(f"sample_rate {sample_rate} must lie in (0, 1]")
-    if steps < 1:
-        raise ValueError(f"steps {steps} must be at least 1")
-    if noise_multiplier is not None and not (noise_multiplier > 0 and math.isfinite(noise_multiplier)):
-        raise ValueError(f"noise_multiplier {noise_multiplier} must be above 0 and finite")
+    if sample_rate is not None and not 0 < sample_rate <= 1:
+        raise ValueError(f"sample_rate {sample_rate} must lie in (0, 1]; it is the expected batch over the population")
+    if noise_multiplier is not None and not 1 / LARGEST_NOISE <= noise_multiplier <= LARGEST_NOISE:
+        raise ValueError(
+            f"noise_multiplier {noise_multiplier} must lie in [{1 / LARGEST_NOISE:g}, {LARGEST_NOISE:g}]; privrad "
+            "calibrate gives the one that an epsilon needs"
+        )
+    if steps is not None:
+        _whole("steps", steps)
+
+
+def _whole(name: str, value: int) -> None:
+    if not (math.isfinite(value) and value >= 1 and value == int(value)):
+        raise ValueError(f"{name} {value} must be a whole number of at least 1")

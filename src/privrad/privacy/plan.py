@@ -20,6 +20,8 @@ log = logging.getLogger("privrad")
 
 Unit = Literal["patient", "record"]
 NoiseMode = Literal["release", "reproducible"]
+Clipping = Literal["mixed", "opacus"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class Plan:
     epsilon: float
     noise_multiplier: float
     views: int = 1
+    clipping: Clipping = "mixed"
+    precision: Precision = "float32"
     max_images_per_patient: int | None = None
     noise: NoiseMode = "release"
 
@@ -50,6 +54,9 @@ class Plan:
             _require(0 < getattr(self, name) < math.inf, name, getattr(self, name), "above 0 and finite")
         _require(self.unit in ("patient", "record"), "unit", self.unit, "patient or record")
         _require(self.noise in ("release", "reproducible"), "noise", self.noise, "release or reproducible")
+        _require(self.clipping in ("mixed", "opacus"), "clipping", self.clipping, "mixed or opacus")
+        known = self.precision == "float32" or (self.precision == "bfloat16" and self.clipping == "mixed")
+        _require(known, "precision", self.precision, "float32, or bfloat16 with clipping mixed")
         most = f"at most population {self.population}, since the sampling rate must not exceed 1"
         _require(self.expected_batch <= self.population, "expected_batch", self.expected_batch, most)
         below = f"below 1/population = {1 / self.population:.3g}, else one unit could be published outright"

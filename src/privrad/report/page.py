@@ -153,7 +153,14 @@ def _composed(account: Account) -> str:
     facts = ("noise_multiplier", "sample_rate", "steps")
     if len(held) < 2 or any(one.get(fact) is None for one in held for fact in facts):
         return ""
-    runs = [(float(one["noise_multiplier"]), float(one["sample_rate"]), int(one["steps"])) for one in held]
+    runs = [
+        accounting.Run(
+            noise_multiplier=float(one["noise_multiplier"]),
+            sample_rate=float(one["sample_rate"]),
+            steps=int(one["steps"]),
+        )
+        for one in held
+    ]
     return f"{accounting.compose(runs, delta=account.experiment.privacy.delta):.3g}"
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from torch import Tensor
 
 from privrad.imaging.shards import Images
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Split = Literal["train", "validation", "test"]
 Integers = npt.NDArray[np.int64]
@@ -38,10 +39,14 @@ class Part:
 
     def pixels(self, positions: Integers) -> Tensor:
         """uint8 [n, size, size] of the images at `positions` of this part."""
+        import torch
+
         return torch.from_numpy(self.images.take(self.rows[positions]))
 
     def targets(self, positions: Integers) -> Tensor:
         """float32 [n, findings] of the images at `positions` of this part."""
+        import torch
+
         return torch.from_numpy(self.labels[positions])
 
     def units(self, unit: Literal["patient", "record"]) -> list[Integers]:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from privrad.config import Privacy, Recipe
 from privrad.models.pixels import normalise
-from privrad.privacy.gradients import Loss
 from privrad.privacy.randomness import stream_key
 from privrad.privacy.sampling import Integers, PoissonSampler, ViewSampler
 from privrad.progress import track
 from privrad.training import augment
 from privrad.training.data import Part
+from privrad.training.loss import Loss
+from privrad.training.state import State
 
 
 def optimiser(model: nn.Module, *, learning_rate: float) -> torch.optim.NAdam:
@@ -31,21 +32,25 @@ def fit(
     findings: Sequence[str],
     recipe: Recipe,
     loss: Loss,
-    generator: np.random.Generator,
+    seeds: Sequence[int],
+    state: State,
     device: torch.device,
     physical_batch: int,
     what: str,
 ) -> list[float]:
     """Train for `recipe.epochs` shuffled passes and give the mean loss of each; the weights are those of the last step.
 
+    The batches and views of an epoch follow from `seeds` and its number alone, so that `state` can resume anywhere.
     Raises ValueError where a loss is not finite.
     """
     partners = augment.partners(findings) if recipe.augmentation and recipe.augmentation.flip else range(len(findings))
     steps = optimiser(model, learning_rate=recipe.learning_rate)
     model.train()
-    totals = [0.0] * recipe.epochs
+    done, facts = state.restore(model, steps)
+    totals: list[float] = facts.get("totals", [0.0] * recipe.epochs)
     count = recipe.epochs * math.ceil(len(part) / recipe.batch)
-    for epoch, batch, views in track(_batches(len(part), recipe, generator), what=f"{what}, steps", total=count):
+    batches = _batches(len(part), recipe, seeds, start=done)
+    for step, epoch, batch, views in track(batches, what=f"{what}, steps", total=count - done):
 
         def inputs(
             begin: int, end: int, batch: Integers = batch, views: augment.Views | None = views
@@ -60,19 +65,24 @@ def fit(
         )
         if not math.isfinite(totals[epoch]):
             raise ValueError(f"{what}: the loss of epoch {epoch + 1} is not finite; lower the learning rate")
+        state.keep(step + 1, model, steps, facts={"totals": totals})
     return [total / len(part) for total in totals]
 
 
 def _batches(
-    images: int, recipe: Recipe, generator: np.random.Generator
-) -> Iterator[tuple[int, Integers, augment.Views | None]]:
-    """The epoch, the images and their views of every step."""
-    for epoch in range(recipe.epochs):
+    images: int, recipe: Recipe, seeds: Sequence[int], *, start: int
+) -> Iterator[tuple[int, int, Integers, augment.Views | None]]:
+    """The number, the epoch, the images and their views of every step from `start` on."""
+    each = math.ceil(images / recipe.batch)
+    for epoch in range(start // each, recipe.epochs):
+        generator = np.random.default_rng([*seeds, epoch])
         order = generator.permutation(images)
-        for start in range(0, images, recipe.batch):
-            batch = order[start : start + recipe.batch]
+        for place in range(each):
+            batch = order[place * recipe.batch : (place + 1) * recipe.batch]
             random = recipe.augmentation
-            yield epoch, batch, augment.draw(len(batch), augmentation=random, generator=generator) if random else None
+            views = augment.draw(len(batch), augmentation=random, generator=generator) if random else None
+            if epoch * each + place >= start:
+                yield epoch * each + place, epoch, batch, views
 
 
 def fit_matched(
@@ -83,6 +93,7 @@ def fit_matched(
     run_key: bytes,
     learning_rate: float,
     loss: Loss,
+    state: State,
     device: torch.device,
     physical_batch: int,
 ) -> list[float]:
@@ -96,8 +107,9 @@ def fit_matched(
     choices = ViewSampler(key=stream_key(run_key, "views"), views=privacy.views, images=units)
     steps = optimiser(model, learning_rate=learning_rate)
     model.train()
-    losses = []
-    for step in track(range(privacy.steps), what="matched training, steps"):
+    done, facts = state.restore(model, steps)
+    losses: list[float] = facts.get("losses", [])
+    for step in track(range(done, privacy.steps), what="matched training, steps"):
         rows = choices.rows(step, batches.batch(step)).reshape(-1)
 
         def inputs(begin: int, end: int, rows: Integers = rows) -> tuple[Tensor, Tensor]:
@@ -109,6 +121,7 @@ def fit_matched(
         if not math.isfinite(total):
             raise ValueError(f"matched training: the loss of step {step} is not finite; lower the learning rate")
         losses.append(total / divisor)
+        state.keep(step + 1, model, steps, facts={"losses": losses})
     return losses
 
 

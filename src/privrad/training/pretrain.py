@@ -10,9 +10,11 @@ import numpy as np
 
 from privrad import config, files
 from privrad.imaging.shards import open_shards
-from privrad.training import checkpoint, data, loss, ordinary
+from privrad.training import checkpoint, data, hashes, loss, ordinary
+from privrad.training.lock import locked
 from privrad.training.scores import score
-from privrad.training.session import computing
+from privrad.training.session import computing, hardware
+from privrad.training.state import State
 
 
 def run(
@@ -26,13 +28,15 @@ def run(
     activation: config.Activation,
     seed: int,
     performance: config.Performance,
+    work: Path,
     out: Path,
     report: Path,
 ) -> None:
     """Write the weights of the last epoch, and an account of the training.
 
     The loss is the binary cross-entropy weighted by the inverse frequencies of the public training split. The account
-    holds the loss of each epoch and the AUROC on the validation split, all public.
+    holds the loss of each epoch and the AUROC on the validation split, all public. Killed and called again, it goes on
+    from its checkpoint in the folder `work`, unless anything that it depends on has changed, and ends in the same bits.
     """
     images = open_shards(shards)
     train = data.load(images, manifest=manifest, assignment=assignment, findings=findings, split="train")
@@ -40,15 +44,23 @@ def run(
         data.tabulate(manifest, assignment, findings=findings, split="train"), findings=findings
     )
     architecture = checkpoint.Architecture.of(model, activation=activation, findings=findings)
-    with computing(performance) as device:
+    asked = [pretraining.model_dump(), model.model_dump(), activation, findings, seed, weights]
+    with locked(work), computing(performance) as device:
         network = architecture.build(seed=seed).to(device)
+        state = State(
+            work / "state.safetensors",
+            owner=hashes.of_training(train, asked=[*asked, hardware(device)], performance=performance),
+            minutes=performance.checkpoint_minutes,
+            expendable=True,
+        )
         losses = ordinary.fit(
             network,
             train,
             findings=findings,
             recipe=pretraining,
             loss=loss.weighted(loss.as_tensor(weights, findings=findings, device=device)),
-            generator=np.random.default_rng([seed, 1]),
+            seeds=[seed, 1],
+            state=state,
             device=device,
             physical_batch=performance.physical_batch,
             what=f"pretraining ({activation})",
@@ -59,20 +71,21 @@ def run(
         if len(held_out):
             scores = score(network, held_out, device=device, physical_batch=performance.physical_batch)
             aurocs = _aurocs(held_out, scores, findings)
-    account: dict[str, Any] = {
-        "activation": activation,
-        "recipe": pretraining.model_dump(),
-        "optimiser": "NAdam",
-        "loss": "binary cross-entropy, mean over findings",
-        "positive_weights": weights,
-        "loss_by_epoch": losses,
-        "training_images": len(train),
-        "training_patients": int(train.table["patient_id"].nunique()),
-        "validation_images": len(held_out),
-        "validation_auroc": aurocs,
-        "weights_sha256": files.sha256(out),
-    }
-    files.write_json(report, account)
+        account: dict[str, Any] = {
+            "activation": activation,
+            "recipe": pretraining.model_dump(),
+            "optimiser": "NAdam",
+            "loss": "binary cross-entropy, mean over findings",
+            "positive_weights": weights,
+            "loss_by_epoch": losses,
+            "training_images": len(train),
+            "training_patients": int(train.table["patient_id"].nunique()),
+            "validation_images": len(held_out),
+            "validation_auroc": aurocs,
+            "weights_sha256": files.sha256(out),
+        }
+        files.write_json(report, account)
+        state.delete()
 
 
 def _aurocs(part: data.Part, scores: Any, findings: Sequence[str]) -> dict[str, float | None]:

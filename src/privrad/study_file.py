@@ -1,0 +1,102 @@
+"""A YAML file read strictly into a frozen model, each fault a sentence with its key, its value and what is allowed."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """A study file that cannot be used; the message names every key at fault and what is allowed."""
+
+
+def read(path: Path, model: type[Checked]) -> Checked:
+    """The content of `path` as `model`.
+
+    Raises ConfigError when the file is missing, not YAML, or holds a key or value that is not allowed.
+    """
+    try:
+        raw: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigError(
+            f"study file {path}: {error.strerror}; name an existing one (snakemake --configfile, privrad --study)"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"study file {path} is not YAML that can be used: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"study file {path} must hold keys and values; see config.yaml for one that works")
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        faults = (_complaint(fault, raw, model) for fault in error.errors())
+        raise ConfigError(f"study file {path}:\n" + "\n".join(faults)) from None
+
+
+def expand(value: object) -> object:
+    """Replace ${NAME} in a text by the environment variable of that name; ValueError where it is not set."""
+    if not isinstance(value, str):
+        return value
+    unset = [name for name in re.findall(r"\$\{(\w+)\}", value) if name not in os.environ]
+    if unset:
+        raise ValueError(f"environment variable {unset[0]} is not set; export it, or write the path itself")
+    return re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], value)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a repeated key is an error, not a silent choice of the last."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    repeated = sorted({key for key in keys if keys.count(key) > 1})
+    if repeated:
+        raise yaml.YAMLError(
+            f"key {repeated[0]!r} stands twice in the block at line {node.start_mark.line + 1}; keep one"
+        )
+    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _complaint(fault: Any, raw: Any, model: type[BaseModel]) -> str:
+    """One line: the key as it stands in the file, its value, and what is allowed."""
+    node, path = raw, []
+    for part in fault["loc"]:
+        within = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
+        if within:
+            node = node[part]
+        elif fault["type"] != "missing" or part != fault["loc"][-1]:
+            continue
+        path.append(str(part))
+    key = ".".join(path) or "the study"
+    if fault["type"] == "extra_forbidden":
+        return (
+            f"  {key}: unknown key; remove it or correct its spelling. Allowed here: {_siblings(fault['loc'], model)}"
+        )
+    value = "" if isinstance(node, dict) else f" = {node!r}"
+    return f"  {key}{value}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _siblings(location: tuple[int | str, ...], outermost: type[BaseModel]) -> str:
+    """The keys allowed beside the last one of `location`."""
+    model: Any = outermost
+    for part in location[:-1]:
+        fields = getattr(model, "model_fields", {})
+        model = _model_within(fields[part].annotation) if part in fields else model
+    return ", ".join(sorted(getattr(model, "model_fields", {}))) or "none"
+
+
+def _model_within(annotation: Any) -> Any:
+    """The first model that an annotation holds, such as Cohort in `Cohort | None`."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    found = (_model_within(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((model for model in found if model is not None), None)
