@@ -212,6 +212,7 @@ def test_a_private_cohort_has_a_budget_per_patient_unless_it_says_otherwise(
         ({"epsilon": 0}, r"private\.budget\.epsilon = 0: .* greater than 0"),
         ({"delta": 1}, r"private\.budget\.delta = 1: .* less than 1"),
         ({"unit": "image"}, r"private\.budget\.unit = 'image': .* 'patient' or 'record'"),
+        ({"delta": 0.5}, r"private\.budget\.delta 0\.5 must be below 1/privacy\.population = "),
         ({"unit": "record"}, r"budget\.unit: record cannot be charged with privacy\.unit: patient"),
         ({"epsilon": 1.5}, r"budgets: 2 exceeds cohorts\.private\.budget\.epsilon 1\.5"),
     ],

@@ -309,6 +309,11 @@ class Experiment(Frozen):
                 "cohorts.private.budget.unit: record cannot be charged with privacy.unit: patient, whose noise does "
                 "not bound the change of a single record; give the budget per patient, or set privacy.unit: record"
             )
+        if budget.delta >= 1 / self.privacy.population:
+            raise ValueError(
+                f"cohorts.private.budget.delta {budget.delta:g} must be below 1/privacy.population = "
+                f"{1 / self.privacy.population:.3g}, as every delta"
+            )
         too_large = [f"{run:g}" for run in self.budgets if budget.epsilon < run < math.inf]
         if too_large and budget.delta <= self.privacy.delta:
             raise ValueError(
@@ -387,6 +392,7 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _cohorts_agree(self) -> Study:
         known: dict[str, tuple[str, Cohort]] = {}
+        folders: dict[Path, Cohort] = {}
         for name, experiment in self.experiments.items():
             for role, cohort in experiment.roles.items():
                 place = f"experiments.{name}.cohorts.{role}"
@@ -395,6 +401,12 @@ class Study(Frozen):
                     raise ValueError(
                         f"cohort {cohort.id} has another sensitivity or budget in {place} than in {first}; "
                         "one id is one cohort with one budget, so make them alike or give the other an id of its own"
+                    )
+                other = folders.setdefault(cohort.root.resolve(), cohort) if cohort.root else cohort
+                if other.id != cohort.id and "private" in (other.sensitivity, cohort.sensitivity):
+                    raise ValueError(
+                        f"cohorts {other.id} and {cohort.id} lie in one folder, {cohort.root}; the same patients are "
+                        "one cohort, with one id and one budget, so give each cohort a folder of its own"
                     )
         return self
 

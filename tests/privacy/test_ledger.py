@@ -438,3 +438,35 @@ def test_a_writer_that_died_leaves_a_ledger_that_says_how_to_mend_it(ledger: Led
     assert path.read_bytes() == whole + torn
     path.write_bytes(whole)
     assert reserve(ledger, STUDY[1], "b").entry == 3
+
+
+def test_one_charge_pays_for_one_training(ledger: Ledger) -> None:
+    reserve(ledger, STUDY[0], "a")
+    ledger.start("a", start="1" * 64)
+    ledger.start("a", start="1" * 64)
+    assert kinds(ledger) == ["budget", "declare", "reserve", "start"]
+    with pytest.raises(LedgerError, match=r"run a of .* was started with other methods or code.*one training"):
+        ledger.start("a", start="2" * 64)
+    ledger.finish("a")
+    with pytest.raises(LedgerError, match=rf"run a of .* ended on {PAST}, and its one charge pays for one training"):
+        ledger.start("a", start="1" * 64)
+    with pytest.raises(LedgerError, match="has no run b; reserve it first"):
+        ledger.start("b", start="1" * 64)
+    assert kinds(ledger) == ["budget", "declare", "reserve", "start", "finish"]
+
+
+def test_a_run_is_held_to_the_numbers_that_it_was_charged_for(ledger: Ledger) -> None:
+    reserve(ledger, STUDY[0], "a")
+    ledger.require("a", cohort="uka-cxr", charge=STUDY[0])
+    with pytest.raises(LedgerError, match="with other settings"):
+        ledger.require("a", cohort="uka-cxr", charge=replace(STUDY[0], noise_multiplier=1.99))
+    with pytest.raises(LedgerError, match="with other settings"):
+        ledger.require("a", cohort="nih", charge=STUDY[0])
+
+
+def test_a_limit_does_not_fall_because_a_study_sets_none(ledger: Ledger) -> None:
+    reserve(ledger, STUDY[0], "a")
+    with pytest.raises(LedgerError, match="has a budget of 8, and the study sets none"):
+        reserve(ledger, STUDY[1], "b", budget=replace(BUDGET, epsilon=math.inf))
+    free = ledger.unprotected(cohort="uka-cxr", sensitivity="public", label="x", run_id="u", why="without privacy")
+    assert free.spent_epsilon == math.inf

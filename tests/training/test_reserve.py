@@ -99,7 +99,7 @@ def test_a_corrected_image_is_another_run_which_is_not_charged_unasked(place: Ma
     assert made["certificate"]["cohort_so_far"]["epsilon"] > made["certificate"]["epsilon"]
     assert here.reserve(inputs=other, **PAID) == second
     assert here.reserve(**RELEASE) == first
-    assert kinds(here) == [*entries, "reserve", "finish"]
+    assert kinds(here) == [*entries, "reserve", "start", "finish"]
 
 
 def image_in_training(inputs: Inputs) -> int:

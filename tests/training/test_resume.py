@@ -15,7 +15,7 @@ import pytest
 from privrad import files
 from privrad.privacy.ledger import Ledger
 from privrad.privacy.mechanism import Mechanism
-from privrad.training import finetune, ordinary
+from privrad.training import finetune, ordinary, planned
 from privrad.training import run as runs
 from privrad.training.run import Run
 from privrad.training.state import State
@@ -241,3 +241,27 @@ def test_a_reservation_of_another_run_or_a_damaged_one_is_refused(place: Make) -
         (here.folder / "reservation.json").write_text(text)
         with pytest.raises(ValueError, match=r"cannot be read .* run the reserve step again"):
             here.finetune()
+
+
+def test_a_run_is_held_to_its_charge(place: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = place()
+    here.reserve(**RELEASE)
+    charged = planned.charge_of
+    monkeypatch.setattr(
+        "privrad.training.finetune.charge_of",
+        lambda job: replace(charged(job), noise_multiplier=0.9 * charged(job).noise_multiplier),
+    )
+    with pytest.raises(ValueError, match="with other settings"):
+        here.finetune(**RELEASE)
+
+
+def test_a_copy_of_a_work_folder_trains_no_second_model(place: Make, tmp_path: Path) -> None:
+    here = place()
+    here.reserve(**RELEASE)
+    copied = tmp_path / "copied"
+    shutil.copytree(here.work, copied)
+    here.finetune(**RELEASE)
+    shutil.rmtree(here.work)
+    shutil.copytree(copied, here.work)
+    with pytest.raises(ValueError, match=r"ended on .*its one charge pays for one training"):
+        here.finetune(**RELEASE)

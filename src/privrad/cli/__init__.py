@@ -39,13 +39,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _log_to(path: Path | None) -> None:
-    """Messages to the screen and to `path`; of several processes of one training, the first alone tells."""
+    """Messages to the screen and to `path`; of several processes of one training, the others tell errors alone."""
     logging.getLogger("pydicom").disabled = True  # its warnings name files, and a log may be passed on
     first = os.environ.get("RANK", "0") == "0"
     handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if path is not None and first:
+    if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8"))
+        handlers.append(logging.FileHandler(path, mode="a" if "RANK" in os.environ else "w", encoding="utf-8"))
     for handler in handlers:
         handler.addFilter(_EachWarningOnce())
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)

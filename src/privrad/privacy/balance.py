@@ -20,7 +20,8 @@ SENSITIVITIES = ("public", "synthetic", "private")
 class Reservation:
     """One run entered in the ledger; `charge` is None where it is unprotected, and then `why` says how.
 
-    `time` and `finished` are UTC in ISO 8601; `finished` is when its key was deleted.
+    `time` and `finished` are UTC in ISO 8601; `finished` is when its key was deleted. `start` is the hash of what it
+    started with.
     """
 
     run_id: str
@@ -33,6 +34,7 @@ class Reservation:
     sensitivity: str | None = None
     key_file: str | None = None
     finished: str | None = None
+    start: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +61,9 @@ class Account:
 
     @property
     def exposed(self) -> bool:
-        """Whether a run without protection saw this cohort while it was declared private."""
-        return any(run.charge is None and run.sensitivity == "private" for run in self.runs)
+        """Whether a run without protection saw this cohort while it was declared private, or had a limit."""
+        limited = any(budget.epsilon < math.inf for _, budget in self.budgets)
+        return any(run.charge is None and (limited or run.sensitivity == "private") for run in self.runs)
 
     def charged(self) -> float:
         """The epsilon of the protected runs, at the budget's delta and per its unit; 0 where there are none.
@@ -129,6 +132,8 @@ def _with(books: Mapping[str, Account], entry: Entry) -> Account:
             return _reserved(books, entry, **body)
         case "unprotected":
             return _exposed(books, entry, **body)
+        case "start":
+            return _started(books, **body)
         case "finish":
             return _finished(books, entry, **body)
     raise LedgerError(f"unknown kind of entry {entry.kind!r}")
@@ -173,6 +178,15 @@ def _exposed(
     require_unprotected(sensitivity, label=label, why=why)
     run = Reservation(run_id=run_id, label=label, entry=entry.index, time=entry.time, why=why, sensitivity=sensitivity)
     return _entered(books, _book(books, cohort), run)
+
+
+def _started(books: Mapping[str, Account], *, run_id: str, start: str) -> Account:
+    found = run_of(books, run_id)
+    if found is None or found[1].start is not None:
+        raise LedgerError(f"run {run_id!r} starts that was never entered, or starts twice")
+    book, begun = found
+    named("start", start)
+    return replace(book, runs=tuple(replace(run, start=start) if run is begun else run for run in book.runs))
 
 
 def _finished(books: Mapping[str, Account], entry: Entry, *, run_id: str) -> Account:

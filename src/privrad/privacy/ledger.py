@@ -8,6 +8,7 @@ privacy.journal and privacy.chain say what the file shows and what it cannot, pr
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -104,6 +105,7 @@ class Ledger:
                 return _receipt(entries, books, run_id)
             book = books.get(budget.cohort, Account(cohort=budget.cohort))
             _refuse_repeat(book, charge, again=again)
+            _refuse_no_limit(book, budget)
             new = following(entries, _records(book, charge, run_id, budget, declared, key_file))
             after = self._accounts((*entries, *new))
             _refuse_excess(after[budget.cohort], before=book, charge=charge)
@@ -136,15 +138,32 @@ class Ledger:
         books = self._accounts(entries)
         return _receipt(entries, books, run_id) if run_of(books, run_id) else None
 
+    def require(self, run_id: str, *, cohort: str, charge: Charge) -> None:
+        """Raise LedgerError unless the ledger holds the run with this very charge."""
+        books = self._accounts(self._journal.read())
+        _require_same(self._held(books, run_id), cohort=cohort, label=charge.label, what=charge)
+
+    def start(self, run_id: str, *, start: str) -> None:
+        """Enter the hash of what a run starts with, before its first step; once more changes nothing.
+
+        Its key is bound to what is hashed, so that one charge pays for one training. Raises LedgerError where the run
+        has ended, or started with another hash: then a copy of its work folder trains it elsewhere.
+        """
+        with self._journal.writing() as (entries, writer):
+            _, run = self._held(self._accounts(entries), run_id)
+            if run.finished is not None or run.start not in (None, start):
+                when = f"ended on {run.finished}" if run.finished else "was started with other methods or code"
+                raise LedgerError(
+                    f"run {run_id} of {run.label} {when}, and its one charge pays for one training; use the work "
+                    "folder in which it is, or delete its folder here, set spend: true and reserve it anew"
+                )
+            if run.start is None:
+                writer.append(following(entries, [("start", {"run_id": run_id, "start": start})]))
+
     def finish(self, run_id: str) -> None:
         """Enter that a run has ended and its key was deleted; once more changes nothing. Raises LedgerError."""
         with self._journal.writing() as (entries, writer):
-            held = run_of(self._accounts(entries), run_id)
-            if held is None:
-                raise LedgerError(
-                    f"ledger {self._journal.path} has no run {run_id}; reserve it first, by privrad reserve"
-                )
-            if held[1].finished is None:
+            if self._held(self._accounts(entries), run_id)[1].finished is None:
                 writer.append(following(entries, [("finish", {"run_id": run_id})]))
 
     def entries(self) -> tuple[Entry, ...]:
@@ -175,6 +194,12 @@ class Ledger:
                 "further run"
             )
         return Verification(entries=len(entries), head=last, compared=head, since=len(entries) - 1 - seen.index)
+
+    def _held(self, books: Books, run_id: str) -> tuple[Account, Reservation]:
+        held = run_of(books, run_id)
+        if held is None:
+            raise LedgerError(f"ledger {self._journal.path} has no run {run_id}; reserve it first, by privrad reserve")
+        return held
 
     def _accounts(self, entries: Sequence[Entry]) -> Books:
         try:
@@ -232,6 +257,13 @@ def _refuse_repeat(book: Account, charge: Charge, *, again: bool) -> None:
         raise LedgerError(
             f"{charge.label} was trained, and charged to cohort {book.cohort}, as run {before[-1].run_id} on "
             f"{before[-1].time}; put its inputs back, or set spend: true in the study to train it again and pay again"
+        )
+
+
+def _refuse_no_limit(book: Account, budget: Budget) -> None:
+    if book.budget is not None and book.budget.epsilon < budget.epsilon == math.inf:
+        raise LedgerError(
+            f"cohort {book.cohort} has a budget of {book.budget.epsilon:g}, and the study sets none; give it one"
         )
 
 

@@ -14,7 +14,7 @@ from privrad.training import checkpoint, loss
 from privrad.training import run as runs
 from privrad.training.binding import Inputs, Job, bind, training_part
 from privrad.training.lock import locked
-from privrad.training.planned import plan_of
+from privrad.training.planned import charge_of, plan_of
 from privrad.training.reserve import repeatable
 from privrad.training.run import Run
 from privrad.training.session import Group, computing, hardware, together
@@ -78,6 +78,9 @@ def _reserved(job: Job, inputs: Inputs, *, reservation: Path, work: Path, key: b
             f"ledger {job.study.ledger} does not hold run {run_id}, which {reservation} names, so no step is taken; "
             "name the ledger that it was reserved in, or run the reserve step again"
         )
+    if job.for_release and not mine.trained:
+        cohort = job.settings.cohorts.private.id
+        Ledger(job.study.ledger).require(run_id, cohort=cohort, charge=charge_of(job))
     return mine
 
 

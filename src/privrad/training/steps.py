@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from privrad import config
 from privrad.models.pixels import normalise
 from privrad.privacy.gradients import Loss, MixedGradients
+from privrad.privacy.ledger import Ledger
 from privrad.privacy.mechanism import Mechanism, Ranks, gradients_of
 from privrad.privacy.plan import Plan
 from privrad.privacy.sampling import Integers
 from privrad.progress import track
-from privrad.training import data, ordinary
+from privrad.training import data, hashes, ordinary
 from privrad.training import run as runs
 from privrad.training.binding import Job
 from privrad.training.planned import plan_of
@@ -119,25 +120,29 @@ def _fit_private(session: Session, network: nn.Module) -> dict[str, float] | Non
 
 
 def _started(session: Session, network: nn.Module, plan: Plan) -> dict[str, Any]:
-    """The hardware, physical batch and method of each layer that the run started with, chosen once and kept.
+    """What the run started with, chosen once and kept: hardware, code, physical batch, and the method of each layer.
 
-    Every process of the group gets the same. Raises ValueError where a run for release would go on on other hardware.
+    Every process of the group gets the same, and the ledger holds its hash. Raises ValueError where a run for release
+    would go on on other hardware or by other code, or was started elsewhere.
     """
     mine, group = session.run, session.group
+    here = {"hardware": session.hardware, "code": hashes.sources_sha256("training.finetune")}
     start: dict[str, Any] | None = group.told(mine.start() if group.first else None)
-    if start is not None and start["hardware"] != session.hardware:
+    if start is not None and any(start[name] != found for name, found in here.items()):
         if not mine.repeatable:
             raise ValueError(
-                f"run {mine.run_id} was started on {start['hardware']} and would go on on {session.hardware}, where "
-                f"its bits would differ; go on there, or delete {mine.folder} and run the reserve step again, which "
-                "charges a new run"
+                f"run {mine.run_id} was started on {start['hardware']} and would go on on {session.hardware}, or by "
+                "other code than then, where its bits would differ; go on there and with that code, or delete "
+                f"{mine.folder} and run the reserve step again, which charges a new run"
             )
         start = None
     if start is None:
         chosen = {"physical_batch": session.physical_batch, "methods": _chosen(session, network, plan)}
-        start = group.told({"hardware": session.hardware, **chosen})
+        start = group.told({**here, **chosen})
         if group.first:
             mine.keep_start(start)
+    if group.first and not mine.repeatable:
+        Ledger(session.job.study.ledger).start(mine.run_id, start=hashes.of(start))
     return start
 
 
