@@ -89,8 +89,9 @@ def test_the_table_shows_former_budgets_and_an_exposed_cohort(ledger: Ledger) ->
     before = statement.summary(ledger.entries())["uka-cxr"]
     assert before["budget"]["epsilon"] == 80
     assert before["left_epsilon"] == 80 - before["spent_epsilon"]
+    spent, left = before["spent_epsilon"], before["left_epsilon"]
     assert statement.table(ledger.entries()).splitlines()[:2] == [
-        f"uka-cxr: epsilon {before['spent_epsilon']:.4g} spent of 80; {before['left_epsilon']:.4g} left (per patient, delta 1e-05)",
+        f"uka-cxr: epsilon {spent:.4g} spent of 80; {left:.4g} left (per patient, delta 1e-05)",
         f"  before: 8 per patient, delta 1e-05, from {before['former_budgets'][0]['since']}",
     ]
     ledger.unprotected(cohort="uka-cxr", sensitivity="private", label="x", run_id="bare", why="seeded noise")

@@ -17,7 +17,7 @@ from privrad.privacy.plan import Precision
 from privrad.privacy.suited import has_rule, refuse_unsuited
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-LARGE_IMAGE = 128 * 128
+LARGE_IMAGE = 256 * 256
 """From so many pixels on, convolutions and pooling are faster with the channels last."""
 PRECISIONS: Mapping[Precision, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
 
