@@ -10,7 +10,7 @@ BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-system audit mutants check format lock bench pictures clean
+.PHONY: help setup demo test test-system audit coverage mutants check format lock bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,9 +52,15 @@ test-system: $(READY) ## run the tests that need fresh clones, servers, kills or
 	@mkdir -p build && $(BIN)/pytest -m system --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
 
-audit: $(READY) ## kill a small training at 50 random moments; each resumed one must end in the same bits and charge
-	@echo "Killing trainings and resuming them; progress is one line each."
+audit: $(READY) ## kill and resume 50 trainings; find planted unfairness in 500 cohorts; count false alarms of the tests
+	@echo "Killing trainings and resuming them, then drawing cohorts; progress is one line each."
 	@$(BIN)/python -m tools.audit
+	@$(BIN)/python -m tools.audit_fairness
+	@$(BIN)/python -m tools.audit_significance
+
+coverage: $(READY) ## simulate 10,000 test sets a scenario; prints how often each interval holds the truth
+	@echo "Drawing test sets; one line a scenario, an hour or more in all."
+	@$(BIN)/python -m tools.coverage
 
 mutants: $(READY) ## plant each known fault in the private engine; prints how many the tests catch
 	@echo "Planting faults, one at a time, and running the test that names each."

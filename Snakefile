@@ -36,4 +36,6 @@ localrules:
 rule all:
     default_target: True
     input:
+        drawn(),
         f"results/{STUDY.study}/report.html",
+        f"private/{STUDY.study}/internal.html",

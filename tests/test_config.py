@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from privrad import config
+from privrad.evaluation import groups
 
 ROOT = Path(__file__).parents[1]
 Load = Callable[[str, str], config.Study]
@@ -76,6 +77,18 @@ REFUSED = [
     ("steps: 3", "steps: 3\n      precision: float16", ["privacy.precision = 'float16'", "'float32' or 'bfloat16'"]),
     ("steps: 3", "steps: 3\n      clipping_norm: 0", ["privacy.clipping_norm = 0", "greater than 0"]),
     ("noise: reproducible", "noise: none", ["privacy.noise = 'none'", "'reproducible' or 'release'"]),
+    ("redraws: 50", "redraws: 50, intervals: normal",
+     ["evaluation.intervals = 'normal'", "'auto', 'percentile' or 'bca'"]),
+    ("redraws: 50", "redraws: 50, threshold: 0.5", ["evaluation.threshold = 0.5", "'youden' or 'youden_test'"]),
+    ("redraws: 50", "redraws: 50, specificity: 1", ["evaluation.specificity = 1", "less than 1"]),
+    ("redraws: 50", "redraws: 50, specificity: 0.4", ["evaluation.specificity = 0.4", "greater than or equal to 0.5"]),
+    ("redraws: 50", "redraws: 50, margin: 0", ["evaluation.margin = 0", "greater than 0"]),
+    ("redraws: 50", "redraws: 50, margin: 0.5", ["evaluation.margin = 0.5", "less than 0.5"]),
+    ("redraws: 50", "redraws: 50, fairness_difference: 0", ["evaluation.fairness_difference = 0", "greater than 0"]),
+    ("redraws: 50", "redraws: 50, fairness_difference: 1", ["evaluation.fairness_difference = 1", "less than 1"]),
+    ("redraws: 50", "redraws: 50, intersections: [[sex]]", ["evaluation.intersections.0 = ['sex']", "at least 2"]),
+    ("redraws: 50", "redraws: 50, intersections: [[sex, age, site]]", ["evaluation.intersections.0 = ", "at most 2"]),
+    ("    budgets:", "    compare: mimic\n    budgets:", ["chest.compare = 'mimic'", "'uka_cxr' or 'pdac'"]),
     ("redraws: 50", "redraws: 5", ["evaluation.redraws = 5", "greater than or equal to 10"]),
     ("images_per_patient: [1, 2], prevalence: *half}", "images_per_patient: [1, 9], prevalence: *half}",
      ["phantom.images_per_patient.1 = 9", "less than or equal to 8"]),
@@ -100,6 +113,8 @@ REFUSED = [
     ("budgets: [2, inf]", "budgets: [2, 2.0000001]", ["experiments.chest", "budgets 2, 2 must not repeat"]),
     ("findings: [cardiomegaly, pleural_effusion_right, pleural_effusion_left]", "findings: [pleural_effusion_left]",
      ["experiments.chest", "shows pleural_effusion_right", "flip: 0"]),
+    ("redraws: 50", "redraws: 50, intersections: [[age, age]]", ["evaluation", "pairs age with itself"]),
+    ("redraws: 50", "redraws: 50, intersections: [[sex, age], [age, sex]]", ["evaluation", "names age and sex twice"]),
     ("redraws: 50", "redraws: 50, age_bands: [0, 60, 30]", ["evaluation", "age_bands [0.0, 60.0, 30.0]", "ascending"]),
     ("          cardiomegaly: cardiomegaly\n", "", ["cohorts.private.labels lacks ['cardiomegaly']"]),
     ("id: tiny_private\n        layout: uka_cxr\n        sensitivity: synthetic",
@@ -321,6 +336,27 @@ def test_a_study_cannot_be_changed_after_it_was_checked(edited: Load) -> None:
     study = edited("seed: 7", "seed: 8")
     with pytest.raises(ValueError, match="frozen"):
         study.seed = 9
+
+
+def test_an_evaluation_has_defaults_and_takes_what_is_given(changed: Callable[..., config.Experiment]) -> None:
+    default = changed()
+    assert default.compare is None
+    assert default.evaluation.model_dump() == {
+        **{"redraws": 50, "resample": "patient", "confidence": 0.95, "intervals": "auto"},
+        **{"threshold": "youden", "specificity": 0.9, "margin": 0.02, "age_bands": (0, 30, 60, 70, 80, 100)},
+        **{"intersections": (("sex", "age"),), "fairness_difference": 0.12, "minimum_cell": 10},
+    }
+    given = {"intervals": "bca", "threshold": "youden_test", "specificity": 0.95, "margin": 0.01}
+    given |= {"intersections": [["sex", "site"], ["age", "bedside"]], "fairness_difference": 0.05}
+    keys = {f"evaluation__{key}": value for key, value in given.items()}
+    taken = changed(compare="pdac", **keys)
+    assert taken.compare == "pdac"
+    assert json.loads(taken.evaluation.model_dump_json()).items() >= given.items()
+    assert changed(evaluation__intersections=[]).evaluation.intersections == ()
+
+
+def test_the_pair_that_may_lack_its_columns_is_the_default() -> None:
+    assert config.Evaluation().intersections == groups.DEFAULT_INTERSECTIONS
 
 
 def keys(model: type[BaseModel]) -> set[str]:

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from privrad.report.figures import FIGURES
+
 ROOT = Path(__file__).parents[1]
 BUDGET = "{epsilon: 3, delta: 1e-3}"
+SHOWN = {"figures": 1, "report": 1, "internal": 1}
+MEASURED = {"evaluate": 1, **SHOWN}
 
 
 class Workspace:
@@ -27,7 +31,7 @@ class Workspace:
 
     def fill(self) -> None:
         for name in ("src", "workflow", "profiles"):
-            shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, self.folder / name, ignore=shutil.ignore_patterns("*.pyc"))
         shutil.copy(ROOT / "Snakefile", self.folder)
         (self.folder / "tests").mkdir()
         self.study.write_text(self.original)
@@ -86,6 +90,19 @@ def test_a_run_ends_in_one_self_contained_report(workspace: Workspace) -> None:
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page)
 
 
+def test_the_figures_can_be_made_alone(workspace: Workspace) -> None:
+    drawn = workspace.folder / "results/tiny/chest/figures/figure-2.svg"
+    drawn.unlink()
+    assert workspace.planned("figures") == {"figures": 1}
+    assert workspace.snakemake("figures").returncode == 0
+    assert "<svg" in drawn.read_text()
+
+
+def test_the_workflow_draws_all_figures_that_there_are(workspace: Workspace) -> None:
+    folder = workspace.folder / "results/tiny/chest/figures"
+    assert {path.stem for path in folder.iterdir()} == {figure.key for figure in FIGURES}
+
+
 def test_a_second_run_does_nothing(workspace: Workspace) -> None:
     assert workspace.planned() == {}
 
@@ -102,7 +119,7 @@ def test_progress_is_in_the_log(workspace: Workspace) -> None:
 
 def test_a_new_epsilon_trains_only_that_one(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "budgets: [2, inf]", "budgets: [2, 5, inf]")
-    assert workspace.planned() == {"reserve": 1, "finetune": 1, "predict": 1, "evaluate": 1, "report": 1}
+    assert workspace.planned() == {"reserve": 1, "finetune": 1, "predict": 1, **MEASURED}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +139,7 @@ def test_a_changed_key_that_no_result_depends_on_runs_nothing(workspace: Workspa
 
 def test_a_changed_budget_of_a_cohort_trains_nothing(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "id: tiny_private", f"id: tiny_private\n        budget: {BUDGET}")
-    assert workspace.planned() == {"report": 1}
+    assert workspace.planned() == SHOWN
 
 
 def test_a_study_that_moved_to_another_file_is_the_same_study(workspace: Workspace) -> None:
@@ -133,12 +150,12 @@ def test_a_study_that_moved_to_another_file_is_the_same_study(workspace: Workspa
 
 def test_a_changed_delta_spares_what_does_not_depend_on_it(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "delta: 1e-3", "delta: 1e-4")
-    assert workspace.planned() == {"reserve": 1, "finetune": 1, "predict": 1, "evaluate": 1, "report": 1}
+    assert workspace.planned() == {"reserve": 1, "finetune": 1, "predict": 1, **MEASURED}
 
 
 def test_changed_redraws_evaluate_again_and_train_nothing(workspace: Workspace) -> None:
     workspace.edit("config.yaml", "redraws: 50", "redraws: 60")
-    assert workspace.planned() == {"evaluate": 1, "report": 1}
+    assert workspace.planned() == MEASURED
 
 
 def test_an_edited_module_reruns_what_depends_on_it_and_a_test_nothing(workspace: Workspace) -> None:

@@ -161,6 +161,52 @@ def predictions(wildcards):
     return runs_of(wildcards.experiment, "predict", "predictions.parquet")
 
 
+EVALUATED = [
+    *("metrics.csv", "differences.csv", "significance.csv", "fairness.csv", "thresholds.csv", "validation.csv"),
+    *("curves.csv", "reliability.csv", "scores.csv", "correlations.csv", "correlation_points.csv", "seeds.csv"),
+    "summary.json",
+]
+"""What an evaluation writes."""
+
+
+FIGURES = [
+    *("figure-2", "figure-3", "figure-4", "figure-5", "figure-s9", "trade-offs", "roc", "precision-recall"),
+    *("reliability", "score-distributions", "table-1", "tables-s2-to-s8"),
+]
+"""What every experiment draws; one that is held against published results also draws both side by side."""
+
+PUBLISHED = [
+    f"resources/published/{table}.csv"
+    for table in ("results", "counts", "statistics")
+    if any(experiment.compare for experiment in STUDY.experiments.values())
+]
+
+
+def drawn():
+    """Every figure of every experiment: twice drawn, and its numbers."""
+    return [
+        f"results/{STUDY.study}/{name}/figures/{figure}.{suffix}"
+        for name, experiment in STUDY.experiments.items()
+        for figure in FIGURES + ["published"] * bool(experiment.compare)
+        for suffix in ("svg", "pdf", "csv")
+    ]
+
+
+def papers():
+    """The model cards and checklists that come with the report."""
+    files = []
+    for name, experiment in STUDY.experiments.items():
+        folder = f"results/{STUDY.study}/{name}"
+        files += [
+            f"{folder}/cards/{arm.name}/seed-{seed}/README.md"
+            for arm in experiment.arms.values()
+            if arm.recipe == "private"
+            for seed in experiment.seeds
+        ]
+        files += [f"{folder}/checklists/{checklist}.md" for checklist in ("tripod-ai", "claim")]
+    return files
+
+
 def reported(wildcards):
     """Input: all that the report shows."""
     files = []
@@ -174,7 +220,7 @@ def reported(wildcards):
             files += [f"{folder}/pretrain/{activation}/training.json" for activation in experiment.activations]
         for account in ("training.json", "certificate.json"):
             files += runs_of(name, "finetune", account)
-        files += [f"{folder}/evaluate/{file}" for file in ("metrics.csv", "differences.csv", "summary.json")]
+        files += [f"{folder}/evaluate/{table}" for table in EVALUATED]
     return files
 
 

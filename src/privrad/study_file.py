@@ -70,7 +70,7 @@ def _complaint(fault: Any, raw: Any, model: type[BaseModel]) -> str:
     """One line: the key as it stands in the file, its value, and what is allowed."""
     node, path = raw, []
     for part in fault["loc"]:
-        within = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
+        within = part in node if isinstance(node, dict) else isinstance(node, list) and part in range(len(node))
         if within:
             node = node[part]
         elif fault["type"] != "missing" or part != fault["loc"][-1]:

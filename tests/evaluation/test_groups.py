@@ -40,3 +40,86 @@ def test_a_column_of_many_values_is_no_grouping() -> None:
     images = pd.DataFrame({"weight": np.linspace(40, 120, 200)})
     with pytest.raises(ValueError, match=r"column weight has 200 values.*at most 50"):
         groups.of_images(images, columns=["weight"], age_bands=PAPER)
+
+
+def people() -> pd.DataFrame:
+    return pd.DataFrame({"sex": ["F", "M", "F", None], "age": [20.0, 65.0, 40.0, 40.0], "site": ["x", "x", "y", "y"]})
+
+
+def test_a_pair_of_columns_is_a_grouping() -> None:
+    members = groups.of_images(
+        people(), columns=["sex", "age", "site"], age_bands=PAPER, intersections=[("sex", "age"), ("site", "sex")]
+    )
+    named = {group: np.flatnonzero(mask).tolist() for group, mask in members.items() if "&" in group[0]}
+    assert named == {
+        ("sex & age", "F & [0,30)"): [0],
+        ("sex & age", "F & [30,60)"): [2],
+        ("sex & age", "M & [60,70)"): [1],
+        ("sex & age", "unknown & [30,60)"): [3],
+        ("site & sex", "x & F"): [0],
+        ("site & sex", "x & M"): [1],
+        ("site & sex", "y & F"): [2],
+        ("site & sex", "y & unknown"): [3],
+    }
+    assert list(named)[:4] == list(dict.fromkeys(group for group in members if group[0] == "sex & age"))
+
+
+def test_findings_of_an_image_are_counted() -> None:
+    nan = np.nan
+    labels = np.array([[0, 0, nan, 0], [1, nan, nan, 0], [1, 0, 1, 0], [1, 1, 1, 1]])
+    members = groups.of_images(
+        people(), columns=["sex"], age_bands=PAPER, labels=labels, intersections=[("sex", "findings")]
+    )
+    named = {group: np.flatnonzero(mask).tolist() for group, mask in members.items()}
+    assert {group[1]: rows for group, rows in named.items() if group[0] == "findings"} == {
+        "0": [0],
+        "1": [1],
+        "2": [2],
+        "3+": [3],
+    }
+    assert named["sex & findings", "F & 2"] == [2]
+
+
+def test_a_single_finding_makes_no_groups_of_its_number() -> None:
+    members = groups.of_images(people(), columns=[], age_bands=PAPER, labels=np.array([[0.0], [1.0], [1.0], [0.0]]))
+    assert list(members) == [("all", "all")]
+
+
+def test_only_the_default_pair_may_lack_its_columns() -> None:
+    images = people()[["sex"]]
+    default = groups.of_images(images, columns=["sex"], age_bands=PAPER, intersections=groups.DEFAULT_INTERSECTIONS)
+    assert {column for column, _ in default} == {"all", "sex"}
+    wished = [("sex", "age"), ("sex", "bedside")]
+    with pytest.raises(ValueError, match=r"no column age, only sex; take the pair sex and age out, or give"):
+        groups.of_images(images, columns=["sex"], age_bands=PAPER, intersections=wished)
+    with pytest.raises(ValueError, match="no column scanner, only sex; take the pair scanner and sex out"):
+        groups.of_images(images, columns=["sex"], age_bands=PAPER, intersections=[("scanner", "sex")])
+
+
+def test_a_pair_of_many_values_is_no_grouping() -> None:
+    images = pd.DataFrame({"site": [f"s{n % 10}" for n in range(90)], "scanner": [f"c{n % 9}" for n in range(90)]})
+    with pytest.raises(ValueError, match=r"column site & scanner has 90 values, too many"):
+        groups.of_images(images, columns=["site", "scanner"], age_bands=PAPER, intersections=[("site", "scanner")])
+
+
+def test_blank_and_missing_values_are_unknown_and_whole_numbers_have_no_point() -> None:
+    images = pd.DataFrame({"ward": ["ICU", " ", "ICU ", None], "study": [1.0, 2.0, np.nan, 1.0]})
+    members = groups.of_images(images, columns=["ward", "study"], age_bands=PAPER)
+    named = {group: np.flatnonzero(mask).tolist() for group, mask in members.items() if group[0] != "all"}
+    assert named == {
+        **{("ward", "ICU"): [0, 2], ("ward", "unknown"): [1, 3]},
+        **{("study", "1"): [0, 3], ("study", "2"): [1], ("study", "unknown"): [2]},
+    }
+
+
+def test_ages_that_are_no_numbers_are_refused() -> None:
+    images = pd.DataFrame({"age": ["41", "060Y", None, "old", ""]})
+    with pytest.raises(ValueError, match="column age holds '060Y', 'old'; give years as numbers"):
+        groups.of_images(images, columns=["age"], age_bands=PAPER)
+
+
+def test_every_age_has_a_band() -> None:
+    images = pd.DataFrame({"age": ["41", None, "-1", "inf", "", "7"]})
+    members = groups.of_images(images, columns=["age"], age_bands=PAPER)
+    assert np.sum(list(members.values()), axis=0).tolist() == [2] * 6
+    assert [value for column, value in members if column == "age"] == ["[0,30)", "[30,60)", "outside", "unknown"]

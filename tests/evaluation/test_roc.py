@@ -6,42 +6,105 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn import metrics
 
 from privrad.evaluation import roc
+from privrad.evaluation.redraws import Weights
+
+Matrix = NDArray[np.uint16]
 
 
 def ranked(scores: ArrayLike, labels: ArrayLike) -> roc.Ranking:
+    """A cell in which each image is a unit of its own."""
     held = np.asarray(scores, dtype=float)
-    return roc.rank(held, labels=np.asarray(labels, dtype=bool), rows=np.arange(len(held)))
+    units = np.arange(len(held), dtype=np.int32)
+    return roc.rank(held, labels=np.asarray(labels, dtype=bool), units=units)[0]
+
+
+def drawn(matrix: ArrayLike) -> Weights:
+    """Weights [rows, units] that were drawn by hand."""
+    return Weights(np.asarray(matrix, dtype=np.uint16))
+
+
+def ones(images: int) -> Weights:
+    return drawn(np.ones((1, images)))
 
 
 def test_hand_counted_pairs_with_a_tie() -> None:
     """Positives 0.8, 0.4; negatives 0.4, 0.1: three pairs won and one tied of four."""
-    area = roc.auroc(ranked([0.8, 0.4, 0.4, 0.1], [1, 1, 0, 0]), weights=np.ones((4, 1)))
-    assert area.tolist() == [3.5 / 4]
+    assert roc.auroc(ranked([0.8, 0.4, 0.4, 0.1], [1, 1, 0, 0]), ones(4)).tolist() == [3.5 / 4]
 
 
 def test_weights_count_as_copies() -> None:
-    scores, labels, weights = np.array([0.2, 0.7, 0.7, 0.9, 0.1]), np.array([1, 0, 1, 1, 0]), np.array([2, 3, 1, 0, 1])
-    weighted = roc.auroc(ranked(scores, labels), weights=weights[:, None].astype(float))
-    copies = roc.auroc(ranked(np.repeat(scores, weights), np.repeat(labels, weights)), weights=np.ones((7, 1)))
-    assert weighted == copies
+    scores, labels = np.array([0.2, 0.7, 0.7, 0.9, 0.1]), np.array([1, 0, 1, 1, 0])
+    weights = np.array([2, 3, 1, 0, 1], dtype=np.uint16)
+    found, at = roc.measure(ranked(scores, labels), drawn(weights[None]), thresholds=[0.7])
+    copied, at_copied = roc.measure(
+        ranked(np.repeat(scores, weights), np.repeat(labels, weights)), ones(7), thresholds=[0.7]
+    )
+    for name, value in (found | at[0]).items():
+        np.testing.assert_allclose(value, (copied | at_copied[0])[name], rtol=0, atol=1e-15)
 
 
-@settings(max_examples=60, deadline=None)
+SCORES = st.sampled_from([0.0, 0.1, 0.25, 0.3, 0.5, 0.7, 0.75, 1.0])
+
+
+@settings(max_examples=80, deadline=None)
 @given(
-    scores=arrays.arrays(float, 40, elements=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])),
+    scores=arrays.arrays(float, 40, elements=SCORES),
     labels=arrays.arrays(bool, 40),
-    weights=arrays.arrays(int, (40, 5), elements=st.integers(0, 4)),
+    weights=arrays.arrays(np.uint16, (5, 40), elements=st.integers(0, 4)),
+    threshold=SCORES,
 )
-def test_equals_scikit_learn_under_ties(scores: roc.Floats, labels: NDArray[np.bool_], weights: roc.Indices) -> None:
-    areas = roc.auroc(ranked(scores, labels), weights=weights.astype(float))
-    for area, weight in zip(areas, weights.T, strict=True):
+def test_equals_scikit_learn_under_ties(
+    scores: roc.Floats, labels: NDArray[np.bool_], weights: Matrix, threshold: float
+) -> None:
+    ranking = ranked(scores, labels)
+    found, (at,) = roc.measure(ranking, drawn(weights), thresholds=[threshold])
+    np.testing.assert_array_equal(found["auroc"], roc.auroc(ranking, drawn(weights)))
+    for row, weight in enumerate(weights.astype(float)):
         if weight[labels].sum() == 0 or weight[~labels].sum() == 0:
-            assert np.isnan(area)
-        else:
-            assert area == pytest.approx(roc_auc_score(labels, scores, sample_weight=weight), abs=1e-12)
+            assert np.isnan(found["auroc"][row])
+            continue
+        held = weight > 0
+        y, s, w = labels[held], scores[held], weight[held]
+        said = s >= threshold
+        expected = {
+            "auroc": metrics.roc_auc_score(y, s, sample_weight=w),
+            "average_precision": metrics.average_precision_score(y, s, sample_weight=w),
+            "brier": metrics.brier_score_loss(y, s, sample_weight=w, pos_label=True),
+            "sensitivity": metrics.recall_score(y, said, sample_weight=w),
+            "specificity": metrics.recall_score(~y, ~said, sample_weight=w),
+            "accuracy": metrics.accuracy_score(y, said, sample_weight=w),
+            "balanced_accuracy": metrics.balanced_accuracy_score(y, said, sample_weight=w),
+            "ppv": metrics.precision_score(y, said, sample_weight=w, zero_division=np.nan),
+            "npv": metrics.precision_score(~y, ~said, sample_weight=w, zero_division=np.nan),
+            "selection_rate": np.average(said, weights=w),
+        }
+        both = found | at
+        assert {name: both[name][row] for name in expected} == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        assert at["fpr"][row] == pytest.approx(1 - expected["specificity"], abs=1e-12)
+        assert at["underdiagnosis"][row] == pytest.approx(1 - expected["sensitivity"], abs=1e-12)
+
+
+def test_calibration_error_by_hand() -> None:
+    """Bins [0.1, 0.2): mean 0.15, a half positive; [0.9, 1]: mean 0.95, all positive; half of the images each."""
+    found, _ = roc.measure(ranked([0.1, 0.199999, 0.9, 1.0], [0, 1, 1, 1]), ones(4), thresholds=[])
+    assert found["ece"][0] == pytest.approx((abs(0.299999 - 1) + abs(1.9 - 2)) / 4, abs=1e-12)
+
+
+def test_an_upper_edge_belongs_to_the_bin_above() -> None:
+    """0.3 and 0.7 open their bins: were they at the end of those below, 0.25 and 0.3 would share one."""
+    found, _ = roc.measure(ranked([0.25, 0.3, 0.65, 0.7], [1, 0, 0, 1]), ones(4), thresholds=[])
+    assert found["ece"][0] == pytest.approx((0.75 + 0.3 + 0.65 + 0.3) / 4, abs=1e-12)
+
+
+def test_thresholds_beyond_all_scores() -> None:
+    _, (none, every) = roc.measure(ranked([0.2, 0.4, 0.6], [0, 1, 1]), ones(3), thresholds=[0.7, 0.0])
+    assert (none["sensitivity"][0], none["specificity"][0], none["selection_rate"][0]) == (0, 1, 0)
+    assert np.isnan(none["ppv"][0])
+    assert (every["sensitivity"][0], every["specificity"][0], every["selection_rate"][0]) == (1, 0, 1)
+    assert np.isnan(every["npv"][0])
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,67 +112,36 @@ def test_equals_scikit_learn_under_ties(scores: roc.Floats, labels: NDArray[np.b
 def test_swapped_labels_give_the_complement_and_order_alone_counts(
     scores: roc.Floats, labels: NDArray[np.bool_]
 ) -> None:
-    ones = np.ones((30, 1))
-    area = roc.auroc(ranked(scores, labels), weights=ones)
-    swapped = roc.auroc(ranked(scores, ~labels), weights=ones)
+    area, swapped = (roc.auroc(ranked(scores, held), ones(30)) for held in (labels, ~labels))
     np.testing.assert_allclose(area, 1 - swapped, rtol=0, atol=1e-12)
     ranks = np.unique(scores, return_inverse=True)[1]
-    np.testing.assert_array_equal(area, roc.auroc(ranked(ranks, labels), weights=ones))
+    np.testing.assert_array_equal(area, roc.auroc(ranked(ranks, labels), ones(30)))
 
 
-def test_a_group_is_weighted_by_its_own_rows() -> None:
+def test_a_group_keeps_the_units_of_the_whole() -> None:
     rng = np.random.default_rng(0)
-    scores, labels, weights = rng.random(200), rng.random(200) < 0.4, rng.integers(0, 4, (200, 3)).astype(float)
-    rows = np.flatnonzero(rng.random(200) < 0.5)
-    within = roc.auroc(roc.rank(scores[rows], labels=labels[rows], rows=rows), weights=weights)
-    apart = [roc_auc_score(labels[rows], scores[rows], sample_weight=weights[rows, k]) for k in range(3)]
+    scores, labels = rng.random(200).round(2), rng.random(200) < 0.4
+    units = rng.integers(60, size=200).astype(np.int32)
+    weights = rng.integers(0, 4, (3, 60)).astype(np.uint16)
+    member = rng.random(200) < 0.5
+    ranking, order = roc.rank(scores, labels=labels, units=units)
+    within = roc.auroc(ranking.within(member[order]), drawn(weights))
+    apart = [metrics.roc_auc_score(labels[member], scores[member], sample_weight=row[units][member]) for row in weights]
     np.testing.assert_allclose(within, apart, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0], [1, 1, 1]])
 def test_without_positives_or_negatives_there_is_no_area(labels: list[int]) -> None:
-    assert np.isnan(roc.auroc(ranked([0.1, 0.2, 0.3], labels), weights=np.ones((3, 2)))).all()
+    assert np.isnan(roc.auroc(ranked([0.1, 0.2, 0.3], labels), drawn(np.ones((2, 3))))).all()
 
 
-def test_redraws_take_as_many_as_there_are_whatever_the_chunk() -> None:
-    whole = np.hstack(list(roc.redraws(np.random.default_rng(3), units=50, count=40, chunk=40)))
-    pieces = np.hstack(list(roc.redraws(np.random.default_rng(3), units=50, count=40, chunk=7)))
-    np.testing.assert_array_equal(whole, pieces)
-    assert whole.shape == (50, 40)
-    assert (whole.sum(axis=0) == 50).all()
+def test_no_image_at_all_gives_no_number() -> None:
+    found, (at,) = roc.measure(ranked([], []), ones(3), thresholds=[0.5])
+    assert all(np.isnan(value).all() for value in (found | at).values())
 
 
-def test_redraws_are_multinomial() -> None:
-    """Each unit is drawn Binomial(n, 1/n) times: mean 1, variance 1 - 1/n, covariance -1/n."""
-    drawn = np.hstack(list(roc.redraws(np.random.default_rng(8), units=20, count=20_000, chunk=256)))
-    assert abs(drawn[0].mean() - 1) < 5 * np.sqrt(0.95 / 20_000)
-    assert drawn.var(axis=1) == pytest.approx(0.95, abs=0.08)
-    assert np.cov(drawn[0], drawn[1])[0, 1] == pytest.approx(-1 / 20, abs=0.04)
-
-
-def test_interval_leaves_out_what_is_not_estimable_and_counts_it() -> None:
-    draws = np.concatenate([np.linspace(0, 1, 101), [np.nan] * 9])
-    found = roc.interval(draws, confidence=0.9)
-    assert (found.low, found.high) == pytest.approx((0.05, 0.95))
-    assert found.degenerate == 9
-    assert found.sd == pytest.approx(np.linspace(0, 1, 101).std(ddof=1))
-
-
-def test_no_interval_from_fewer_than_two_redraws() -> None:
-    found = roc.interval(np.array([0.7, np.nan, np.nan]), confidence=0.95)
-    assert np.isnan([found.low, found.high, found.sd]).all()
-    assert found.degenerate == 2
-
-
-def test_intervals_cover_the_truth() -> None:
-    """300 simulated test sets of 120 patients with 2 alike images: 95 % intervals cover in 90 to 99 % of them."""
-    rng = np.random.default_rng(11)
-    patients, truth, covered = np.repeat(np.arange(120), 2), 0.8556, 0
-    for _ in range(300):
-        labels = (rng.random(120) < 0.4)[patients]
-        scores = rng.normal(size=120)[patients] * 0.9 + rng.normal(size=240) * np.sqrt(0.19) + 1.5 * labels
-        ranking = roc.rank(scores, labels=labels, rows=np.arange(240))
-        drawn = [roc.auroc(ranking, weights=w[patients]) for w in roc.redraws(rng, units=120, count=200, chunk=100)]
-        found = roc.interval(np.concatenate(drawn), confidence=0.95)
-        covered += found.low <= truth <= found.high
-    assert 0.90 <= covered / 300 <= 0.99
+def test_areas_of_many_images_are_counted_without_rounding() -> None:
+    """400,000 images a weight of 7 each: the pairs exceed 2**40, and the area of a perfect ranking is 1 exactly."""
+    labels = np.arange(400_000) % 2 == 1
+    scores = labels + np.linspace(0, 0.5, 400_000)
+    assert roc.auroc(ranked(scores / 2, labels), drawn(np.full((1, 400_000), 7)))[0] == 1.0

@@ -1,6 +1,7 @@
-"""The report in real headless Chromium: nothing leaves it, nothing is cut, nothing complains.
+"""The report in real headless Chromium: nothing leaves it, nothing is cut, nothing complains, all of it works.
 
-PRIVRAD_REPORT names a report to open instead of one with made-up numbers, PRIVRAD_SCREENSHOTS a folder for pictures.
+PRIVRAD_REPORT names a report to open instead of one with made-up numbers, PRIVRAD_SCREENSHOTS a folder for pictures
+(build/screenshots unless given).
 """
 
 import html
@@ -10,9 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 
 from privrad.report import report
+from tests.report import measured as measured_tables
 from tests.report import tree
 from tests.system import browser
 
@@ -24,35 +27,7 @@ pytestmark = [
     ),
 ]
 WIDTHS = (400, 1000, 1600)
-MEASURE = """
-<script>
-addEventListener("load", () => {
-  for (const details of document.querySelectorAll("details")) details.open = true;
-  const width = document.documentElement.clientWidth, scrolls = ".scroll, pre, .skip";
-  const box = e => e.getBoundingClientRect();
-  const visible = [...document.body.querySelectorAll("*")].filter(e => e.getClientRects().length);
-  const drawn = visible.filter(e => e.tagName === "text"), plain = visible.filter(e => !e.closest("svg"));
-  const outside = e => {
-    const t = box(e), s = box(e.closest("svg"));
-    return t.left < s.left - 1 || t.right > s.right + 1 || t.top < s.top - 1 || t.bottom > s.bottom + 1;
-  };
-  const size = e => parseFloat(getComputedStyle(e).fontSize) * Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b);
-  const cut = e => getComputedStyle(e).overflowX !== "visible" && e.scrollWidth > e.clientWidth + 1;
-  const said = e => e.tagName + "." + e.getAttribute("class") + ": " + e.textContent.trim().slice(0, 60);
-  parent.postMessage({
-    width: innerWidth,
-    scroll: document.documentElement.scrollWidth,
-    drawings: document.querySelectorAll(".drawing svg").length,
-    shown: visible.filter(e => e.matches(".drawing svg")).length,
-    images: [...document.images].filter(e => e.naturalWidth).length,
-    wide: plain.filter(e => !e.closest(scrolls) && box(e).right > width + 1).map(said),
-    cut: plain.filter(e => !e.matches(scrolls) && cut(e)).map(said),
-    outside: drawn.filter(outside).map(said),
-    smallest: Math.min(...drawn.map(size)),
-  }, "*");
-});
-</script>
-"""
+MEASURE, WORK = (Path(__file__).with_name(name) for name in ("report_measured.js", "report_worked.js"))
 FRAME = """
 <!DOCTYPE html><body><script>
 addEventListener("message", event => { document.body.dataset.found = JSON.stringify(event.data); });
@@ -65,18 +40,21 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert browser.program(), "Chromium is needed to open the report; install the package chromium"
     if "PRIVRAD_REPORT" in os.environ:
         return Path(os.environ["PRIVRAD_REPORT"])
-    built = tree.build(tmp_path_factory.mktemp("tree"), budgets="0.29, 0.54, 1.06, 2.04, 4.71, 7.89, inf")
+    budgets = "0.29, 0.54, 1.06, 2.04, 4.71, 7.89, inf"
+    built = tree.build(tmp_path_factory.mktemp("tree"), budgets=budgets, groups=measured_tables.GROUPS)
     report.run(**built.arguments, out=built.results / "report.html")
     return built.results / "report.html"
 
 
-def measured(page: Path, folder: Path, *, width: int) -> dict[str, Any]:
+def measured(page: Path, folder: Path, *, width: int, script: Path = MEASURE) -> dict[str, Any]:
     """What a script finds in a copy of the page that lets it run, in a frame, since a window has a least width."""
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(encoding="utf-8"))
-    (folder / "measured.html").write_text(text.replace("</body>", MEASURE + "</body>"), encoding="utf-8")
+    added = f"<script>{script.read_text(encoding='utf-8')}</script></body>"
+    (folder / "measured.html").write_text(text.replace("</body>", added), encoding="utf-8")
     (folder / "frame.html").write_text(FRAME.replace("WIDTH", str(width)), encoding="utf-8")
-    found = re.search(r'data-found="([^"]*)"', browser.visit(folder / "frame.html", width=1700).tree)
-    assert found, "the measuring script did not run"
+    visit = browser.visit(folder / "frame.html", width=1700)
+    found = re.search(r'data-found="([^"]*)"', visit.tree)
+    assert found, f"the measuring script did not run: {visit.console}"
     read: dict[str, Any] = json.loads(html.unescape(found[1]))
     return read
 
@@ -117,6 +95,38 @@ def test_nothing_is_cut(page: Path, tmp_path: Path, width: int) -> None:
     assert found["smallest"] >= 8
 
 
+def test_every_tab_slider_table_and_number_works(page: Path, tmp_path: Path) -> None:
+    found = measured(page, tmp_path, width=1000, script=WORK)
+    assert (found["tabless"], found["arrows"], found["still"], found["unsorted"]) == ([], [], [], [])
+    assert found["tabs"] >= 2
+    assert found["sliders"] > 0
+    assert found["sorted"] > 20
+    assert len(found["origins"]) >= 40
+    for shown, said, opened in found["origins"]:
+        assert opened, said
+        assert said.startswith(f"Shown{shown}File")
+        assert re.search(r"Made by(rule [a-z]+|hand: a setting)", said)
+        assert re.search(r"Kind.*\.$", said)
+    assert all(found["closed"])
+    assert (found["roved"], found["clicked"], found["away"], found["revealed"]) == (True, True, True, "true")
+
+
+def test_a_table_that_does_not_sort_would_be_seen(page: Path, tmp_path: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count("sign * by") == 1
+    (tmp_path / "still.html").write_text(text.replace("sign * by", "by"), encoding="utf-8")
+    assert measured(tmp_path / "still.html", tmp_path, width=1000, script=WORK)["unsorted"]
+
+
+def test_without_its_script_the_page_shows_all(page: Path, tmp_path: Path) -> None:
+    text = re.sub(r"<script>.*?</script>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    (tmp_path / "plain.html").write_text(text, encoding="utf-8")
+    found = measured(tmp_path / "plain.html", tmp_path, width=1000)
+    assert (found["wide"], found["cut"], found["outside"]) == ([], [], [])
+    assert found["panels"] > 0
+    assert found["images"] > 0
+
+
 def test_a_page_too_wide_would_be_seen(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8").replace('<p class="lead">', '<p class="lead" style="min-width: 1200px">', 1)
     (tmp_path / "wide.html").write_text(text, encoding="utf-8")
@@ -125,9 +135,20 @@ def test_a_page_too_wide_would_be_seen(page: Path, tmp_path: Path) -> None:
     assert found["wide"]
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_page_has_a_picture(page: Path, tmp_path: Path, width: int) -> None:
-    folder = Path(os.environ.get("PRIVRAD_SCREENSHOTS", tmp_path))
+def test_the_page_has_a_picture(page: Path, tmp_path: Path, width: int, dark: bool) -> None:
+    folder = Path(os.environ.get("PRIVRAD_SCREENSHOTS", "build/screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
-    browser.visit(page, width=width, height=3000, screenshot=folder / f"report-{width}.png")
-    assert (folder / f"report-{width}.png").stat().st_size > 50_000
+    text = page.read_text(encoding="utf-8")
+    assert text.count("(prefers-color-scheme: dark)") == 1
+    if dark:
+        text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+        text = text.replace("(prefers-color-scheme: dark)", "(min-width: 1px)")
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    taken = folder / f"report-{width}-{'dark' if dark else 'light'}.png"
+    browser.visit(tmp_path / "page.html", width=width, height=4000, screenshot=taken)
+    assert taken.stat().st_size > 50_000
+    corner = cv2.imread(str(taken))
+    assert corner is not None
+    assert (corner[5, 5].mean() < 60) == dark

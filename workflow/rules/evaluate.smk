@@ -1,4 +1,4 @@
-"""Evaluation: accuracy of every arm, in all and by group, with bootstrap intervals.
+"""Evaluation: how accurate and how fair every arm is, with intervals, and what privacy costs.
 
 Needs: the predictions of all arms and seeds.
 Makes: results/<study>/<experiment>/evaluate/.
@@ -6,21 +6,23 @@ Makes: results/<study>/<experiment>/evaluate/.
 
 
 rule evaluate:
-    """Measure accuracy on the test patients, by finding, sex and age."""
+    """Measure accuracy on the test patients, by finding and by group, and how sure that is."""
     input:
         code=code("evaluation.evaluate"),
         predictions=predictions,
     output:
-        metrics="results/{study}/{experiment}/evaluate/metrics.csv",
-        differences="results/{study}/{experiment}/evaluate/differences.csv",
-        summary="results/{study}/{experiment}/evaluate/summary.json",
+        expand(
+            "results/{{study}}/{{experiment}}/evaluate/{table}",
+            table=EVALUATED,
+        ),
     log:
         "logs/{study}/{experiment}/evaluate.log",
     benchmark:
         "benchmarks/{study}/{experiment}/evaluate.tsv"
+    threads: 8
     params:
         settings=settings("study.seed", "evaluation", "findings"),
-        folder=subpath(output.metrics, parent=True),
+        folder=subpath(output[0], parent=True),
     shell:
         'privrad evaluate --study "$STUDY" --experiment {wildcards.experiment}'
-        " --predictions {input.predictions:q} --out {params.folder:q} --log {log:q}"
+        " --predictions {input.predictions:q} --threads {threads} --out {params.folder:q} --log {log:q}"

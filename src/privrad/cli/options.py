@@ -75,6 +75,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--delta": {"type": float, "required": True, "help": "the delta of the guarantee, in (0, 1)"},
     "--sample-rate": {"type": float, "required": True, "help": "expected batch over population, in (0, 1]"},
     "--steps": {"type": int, "required": True, "help": "the number of steps"},
+    "--published": {
+        "type": Path,
+        "default": Path("resources/published"),
+        "help": "the published results (default resources/published)",
+    },
     "--json": {"action": "store_true", "help": "print JSON"},
     **{
         f"--{name}": {"type": Path, "required": True, "help": summary}

@@ -36,7 +36,13 @@ def register(commands: Commands) -> None:
     evaluate = add("evaluate", _evaluate, "measure accuracy, by finding and group", "--predictions", "--out")
     for option in of_rule:
         evaluate.add_argument(option, **{**OPTIONS[option], "required": False})
-    add("report", _report, "write the report", "--study", "--results", "--private", "--out")
+    evaluate.add_argument("--threads", type=int, help="how many cores to use (default: all)")
+    shown = ("--study", "--results", "--private")
+    figures = add("figures", _figures, "draw the study's figures and tables", *shown)
+    report = add("report", _report, "write the report", *shown, "--out")
+    report.add_argument("--internal", action="store_true", help="write the one that must not leave the hospital")
+    for parser in (figures, report):
+        parser.add_argument("--published", **OPTIONS["--published"])
 
 
 def _key(options: argparse.Namespace, cohort: config.Cohort) -> bytes:
@@ -194,6 +200,7 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from privrad.evaluation import evaluate
+    from privrad.evaluation.settings import Settings
 
     if (options.study is None) != (options.experiment is None):
         raise config.ConfigError(
@@ -201,18 +208,38 @@ def _evaluate(options: argparse.Namespace) -> None:
         )
     chosen = chosen_experiment(options).evaluation if options.study else config.Evaluation()
     seed = config.load(options.study).seed if options.study else 0
-    evaluate.run(options.predictions, **chosen.model_dump(), seed=seed, out=options.out)
+    settings = Settings(**chosen.model_dump(), seed=seed)
+    evaluate.run(options.predictions, settings=settings, threads=options.threads, out=options.out)
+
+
+def _roots(study: config.Study, *, results: Path) -> dict[tuple[str, config.Role], Path]:
+    """The folder of each cohort, by experiment and role."""
+    return {
+        (name, role): cohort.root or results / name / "phantom" / role
+        for name, experiment in study.experiments.items()
+        for role, cohort in experiment.roles.items()
+    }
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from privrad.report import report
+
+    study = config.load(options.study)
+    roots = _roots(study, results=options.results)
+    report.figures_of(study, results=options.results, private=options.private, roots=roots, published=options.published)
 
 
 def _report(options: argparse.Namespace) -> None:
     from privrad.report import report
 
     study = config.load(options.study)
-    roots = {
-        (name, role): cohort.root or options.results / name / "phantom" / role
-        for name, experiment in study.experiments.items()
-        for role, cohort in experiment.roles.items()
-    }
     report.run(
-        study, study_file=options.study, results=options.results, private=options.private, roots=roots, out=options.out
+        study,
+        study_file=options.study,
+        results=options.results,
+        private=options.private,
+        roots=_roots(study, results=options.results),
+        published=options.published,
+        out=options.out,
+        internal=options.internal,
     )

@@ -37,7 +37,9 @@ def register(commands: Commands) -> None:
     show.add_argument("--cohort", help="this cohort alone")
     verify = ledger.add("verify", _ledger_verify, "check every line of the ledger", "--json")
     verify.add_argument("--head", help="the head that a certificate names: check that nothing before it was lost")
-    recompute = commands.add("verify", _verify, "recompute what the certificates of a study state", "--json")
+    commands.add("published", _published, "redraw the published figures from their numbers", "--published", "--out")
+    recompute = commands.add("verify", _verify, "recompute every number that a study's report shows", "--json")
+    recompute.add_argument("--all", action="store_true", help="redo every interval, however large the test set")
     recompute.add_argument("results", type=Path, metavar="results/STUDY", help="the study's results folder")
     _which_ledger(recompute, default="none: what was spent is not recomputed")
     for parser in (show, verify):
@@ -152,11 +154,18 @@ def _ledger_verify(options: argparse.Namespace) -> int:
     return 0
 
 
+def _published(options: argparse.Namespace) -> None:
+    from privrad.report import published
+
+    published.run(published.read(options.published), out=options.out)
+
+
 def _verify(options: argparse.Namespace) -> int:
     from privrad import verify
 
     named = options.ledger is not None or options.study is not None
-    checks = verify.run(options.results, ledger=_ledger(options) if named else None)
+    ledger = _ledger(options) if named else None
+    checks = verify.run(options.results, ledger=ledger, study=options.study, everything=options.all)
     _tell(options, verify.facts(checks), verify.table(checks))
     return 0 if all(check.holds for check in checks) else 1
 

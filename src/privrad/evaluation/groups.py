@@ -1,8 +1,8 @@
-"""The groups of images that accuracy is given for: all, each sex, each age band, each value of any further column."""
+"""The groups of images that numbers are given for: all, the values of each column, of pairs of columns, of findings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -10,9 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 MOST_VALUES = 50
+FINDINGS = "findings"
+BOTH = " & "
+DEFAULT_INTERSECTIONS = (("sex", "age"),)
+Mask = NDArray[np.bool_]
+Names = NDArray[np.object_]
 
 
-def bands(ages: NDArray[np.float64], *, edges: Sequence[float]) -> NDArray[np.object_]:
+def bands(ages: NDArray[np.float64], *, edges: Sequence[float]) -> Names:
     """Name each age's band, such as "[30,60)", upper edge out; NaN is "unknown", beyond all bands is "outside"."""
     labels = [f"[{low:g},{high:g})" for low, high in pairwise(edges)]
     names = np.array(["outside", *labels, "outside", "unknown"], dtype=object)
@@ -21,30 +26,85 @@ def bands(ages: NDArray[np.float64], *, edges: Sequence[float]) -> NDArray[np.ob
 
 
 def of_images(
-    images: pd.DataFrame, *, columns: Sequence[str], age_bands: Sequence[float]
-) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    images: pd.DataFrame,
+    *,
+    columns: Sequence[str],
+    age_bands: Sequence[float],
+    intersections: Sequence[tuple[str, str]] = (),
+    labels: NDArray[np.float64] | None = None,
+) -> dict[tuple[str, str], Mask]:
     """The members of every group: (column, value) to a mask over the rows of `images`; ("all", "all") comes first.
 
-    Raises ValueError for a column with more values than can be a grouping.
+    `labels` is [images, findings], 1 where a finding is present, NaN where it was not asked for. With two findings or
+    more they add the column "findings": how many of them an image shows ("0", "1", "2", "3+"). Each pair of
+    `intersections` adds a column such as "sex & age", with values such as "F & [30,60)". A value that is missing or
+    blank is "unknown".
+    Raises ValueError for a column with more values than can be a grouping, ages that are no numbers, and a pair that
+    names a column which the predictions lack; the default pair is left out there.
     """
-    members: dict[tuple[str, str], NDArray[np.bool_]] = {("all", "all"): np.ones(len(images), dtype=bool)}
-    for column in columns:
-        if column == "age":
-            ages = pd.to_numeric(images[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-            values = bands(ages, edges=age_bands)
-            ordered = [*bands(np.unique(ages[np.isfinite(ages)]), edges=age_bands), "unknown"]
-        else:
-            known = images[column].astype(object).where(images[column].notna(), "unknown")
-            values = known.map(str).to_numpy(dtype=object)
-            ordered = sorted(set(values))
-        ordered = list(dict.fromkeys(ordered))
-        if len(ordered) > MOST_VALUES:
+    named = {column: _named(images[column], column, age_bands) for column in columns}
+    if labels is not None and labels.shape[1] > 1:
+        named[FINDINGS] = _counted(labels)
+    for pair in intersections:
+        lacking = [column for column in pair if column not in named]
+        if not lacking:
+            named[BOTH.join(pair)] = _crossed(named[pair[0]], named[pair[1]])
+        elif tuple(map(tuple, intersections)) != DEFAULT_INTERSECTIONS:
             raise ValueError(
-                f"predictions: column {column} has {len(ordered)} values, too many to group by; "
-                f"band it into at most {MOST_VALUES}, or leave it out"
+                f"intersections: the predictions have no column {', '.join(lacking)}, only "
+                f"{', '.join(named) or 'none'}; take the pair {' and '.join(pair)} out, or give the column"
             )
-        for value in ordered:
-            mask = values == value
-            if mask.any():
-                members[column, value] = mask
+    members: dict[tuple[str, str], Mask] = {("all", "all"): np.ones(len(images), dtype=bool)}
+    for column, (values, ordered) in named.items():
+        _refuse_many(column, ordered)
+        members |= {(column, value): values == value for value in ordered}
     return members
+
+
+def _named(values: pd.Series, column: str, age_bands: Sequence[float]) -> tuple[Names, list[str]]:
+    """The value of each image as text, and the distinct ones in the order that they are shown in."""
+    if column == "age":
+        ages = _years(values)
+        names, ordered = bands(ages, edges=age_bands), bands(np.sort(ages), edges=age_bands)
+        return names, sorted(dict.fromkeys(ordered), key=lambda name: name in ("outside", "unknown"))
+    known = values.astype(object).where(values.notna(), "unknown").to_numpy(dtype=object)
+    names = np.array([_text(value) for value in known], dtype=object)
+    return names, sorted(set(names))
+
+
+def _text(value: object) -> str:
+    """A value as text: 1.0 is "1", as whole numbers with a gap are read; blank text is "unknown"."""
+    text = f"{value:g}" if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return text or "unknown"
+
+
+def _years(values: pd.Series) -> NDArray[np.float64]:
+    given = values.astype(object).where(values.notna(), np.nan)
+    years = pd.to_numeric(given, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    at_fault = given.notna().to_numpy() & np.isnan(years)
+    at_fault &= given.astype(str).str.strip().ne("").to_numpy()
+    if at_fault.any():
+        some = ", ".join(map(repr, list(dict.fromkeys(given[at_fault]))[:5]))
+        raise ValueError(f"predictions: column age holds {some}; give years as numbers, or name the column otherwise")
+    return years
+
+
+def _counted(labels: NDArray[np.float64]) -> tuple[Names, list[str]]:
+    names = np.array(["0", "1", "2", "3+"], dtype=object)
+    counts = np.minimum((labels == 1).sum(axis=1), 3)
+    return names[counts], list(names[np.unique(counts)])
+
+
+def _crossed(one: tuple[Names, list[str]], other: tuple[Names, list[str]]) -> tuple[Names, list[str]]:
+    names = one[0] + BOTH + other[0]
+    present = set(names)
+    possible: Iterable[str] = (first + BOTH + second for first in one[1] for second in other[1])
+    return names, [name for name in possible if name in present]
+
+
+def _refuse_many(column: str, values: Sequence[str]) -> None:
+    if len(values) > MOST_VALUES:
+        raise ValueError(
+            f"predictions: column {column} has {len(values)} values, too many to group by; "
+            f"band it into at most {MOST_VALUES}, or leave it out"
+        )

@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
+from numpy.typing import NDArray
 
-REQUIRED = ("image_id", "patient_id", "finding", "label", "score")
-OF_RUN = ("split", "arm", "epsilon", "seed")
-RESERVED = {"finding": "mean", "column": "all"}
-SHOWN = 5
+from privrad.evaluation.columns import OF_RUN, SHOWN, checked, in_order, read
+from privrad.evaluation.columns import REQUIRED as REQUIRED
+from privrad.evaluation.columns import PredictionsError as PredictionsError
 
-
-class PredictionsError(ValueError):
-    """Predictions that cannot be measured; the message names the file and the rows at fault."""
+Codes = NDArray[np.integer[Any]]
 
 
-def load(paths: Sequence[Path]) -> pd.DataFrame:
-    """Read long predictions and give the rows of the test split, with every column of a run filled in.
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions by split, one row an image, a finding and a model; `validation` may be empty."""
+
+    test: pd.DataFrame
+    validation: pd.DataFrame
+
+
+def load(paths: Sequence[Path]) -> Predictions:
+    """Read long predictions and give the rows of the test and validation split, with every column of a run filled in.
 
     One row is an image, a finding and a model. Columns: image_id, patient_id, finding, label (0/1), score in [0, 1];
-    where given split (default test), arm, epsilon, seed (default 0); every further column is one to group by. An arm
-    that has no name is named after its epsilon ("eps-7.89"), and without that "model".
+    where given split (train, validation, or test, the default), arm, epsilon, seed (default 0); every further column is
+    one to group by. An arm that has no name is named after its epsilon ("eps-7.89"), and without that "model". Texts
+    come back as categoricals whose categories are in ascending order.
     Raises PredictionsError on a missing column or value, a score or label out of range, an image with two labels for
-    one finding, two patients or two groups of one column, an arm with two epsilons, repeated rows, a name that the
-    results need ("mean" for a finding, "all" for a column), and when no test row is left.
+    one finding, two patients or two groups of one column, a patient in two splits, an arm with two epsilons, repeated
+    rows, a name that the results need (MEANINGS, RESERVED), and when no test row is left.
     """
-    read = [_read(path) for path in paths]
-    for path, table in zip(paths, read, strict=True):
-        _check_values(table, path)
-    everything = pd.concat(read, ignore_index=True)
-    test = everything[everything["split"] == "test"].reset_index(drop=True)
+    everything = _joined([checked(read(path), path) for path in paths])
+    test, validation = (_of_split(everything, split) for split in ("test", "validation"))
     if test.empty:
         found = ", ".join(sorted(everything["split"].unique())) or "an empty table"
         raise PredictionsError(f"no prediction is of the test split, only {found}; accuracy is measured on test images")
-    _check_agreement(test)
-    return test
+    _check_agreement(_of_split(everything, "validation", "test"))
+    _check_splits(everything)
+    return Predictions(test=test, validation=validation)
 
 
 def grouping_columns(table: pd.DataFrame) -> list[str]:
@@ -46,89 +52,77 @@ def grouping_columns(table: pd.DataFrame) -> list[str]:
     return [str(column) for column in table.columns if column not in (*REQUIRED, *OF_RUN)]
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_parquet(path)
-    except (pa.ArrowException, OSError) as error:
-        raise PredictionsError(f"predictions {path}: {error}; give a Parquet file that can be read") from None
-    missing = [column for column in REQUIRED if column not in table.columns]
-    if missing:
+def _joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All files one below the other, texts as one categorical each."""
+    names = list(dict.fromkeys(name for table in tables for name in table.columns))
+    columns: dict[str, Any] = {}
+    for name in names:
+        parts = [table[name] if name in table else pd.Series([None] * len(table), dtype=object) for table in tables]
+        if all(isinstance(part.dtype, pd.CategoricalDtype) for part in parts):
+            columns[name] = in_order(pd.api.types.union_categoricals([part.array for part in parts]))
+        else:
+            columns[name] = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    return pd.DataFrame(columns)
+
+
+def _of_split(table: pd.DataFrame, *splits: str) -> pd.DataFrame:
+    kept = table[table["split"].isin(splits)].reset_index(drop=True)
+    for column in kept.columns:
+        if isinstance(kept[column].dtype, pd.CategoricalDtype):
+            kept[column] = kept[column].cat.remove_unused_categories()
+    return kept
+
+
+def _check_splits(table: pd.DataFrame) -> None:
+    places = table[["patient_id", "split"]].drop_duplicates()
+    twice = places[places["patient_id"].duplicated(keep=False)]
+    if len(twice):
+        patients = list(dict.fromkeys(twice["patient_id"]))
+        first = sorted(twice.loc[twice["patient_id"] == patients[0], "split"])
+        named, more = ", ".join(map(repr, patients[:SHOWN])), len(patients) - SHOWN
         raise PredictionsError(
-            f"predictions {path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}; "
-            f"needed are {', '.join(REQUIRED)}"
+            f"predictions: in two splits ({' and '.join(first)}): patient {named}{f' and {more} more' * (more > 0)}; "
+            "a model or threshold must not know the patients that it is measured on; give each patient one split"
         )
-    for column in ("image_id", "patient_id", "finding"):
-        _refuse(table[column].isna(), table, path, column, "is missing", "give every row one")
-        table[column] = table[column].astype(str)
-    if "epsilon" not in table:
-        table["epsilon"] = np.nan
-    if "arm" not in table:
-        known = table["epsilon"].notna()
-        table["arm"] = np.where(known, [f"eps-{value:g}" for value in table["epsilon"]], "model")
-    table = table.assign(split=table.get("split", "test"), seed=table.get("seed", 0))
-    for column in ("split", "arm"):
-        _refuse(table[column].isna(), table, path, column, "is missing", "give every row one, or leave the column out")
-        table[column] = table[column].astype(str)
-    return table
 
 
-def _check_values(table: pd.DataFrame, path: Path) -> None:
-    _check_names(table, path)
-    seed = pd.to_numeric(table["seed"], errors="coerce")
-    _refuse(seed.isna() | (seed % 1 != 0), table, path, "seed", "is no whole number", "number the trainings from 0")
-    table["seed"] = seed.astype(np.int64)
-    for column in ("score", "label", "epsilon"):
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            kind = table[column].dtype
-            raise PredictionsError(f"predictions {path}: column {column} is {kind}; it must hold numbers")
-    score, label = table["score"].astype(float), table["label"].astype(float)
-    _refuse(score.isna(), table, path, "score", "is not a number", "score every image or leave its rows out")
-    _refuse((score < 0) | (score > 1), table, path, "score", "is outside [0, 1]", "give probabilities, not logits")
-    _refuse(~label.isin((0, 1)), table, path, "label", "is neither 0 nor 1", "leave unlabelled images out")
-    table["score"], table["label"] = score, label.astype(np.int8)
-
-
-def _check_names(table: pd.DataFrame, path: Path) -> None:
-    named = table["finding"] == RESERVED["finding"]
-    _refuse(named, table, path, "finding", "has the name of the mean over findings", "rename it")
-    for column in grouping_columns(table):
-        if column == RESERVED["column"]:
-            raise PredictionsError(f"predictions {path}: column {column} has the name of the whole; rename it")
-        if not table[column].map(pd.api.types.is_hashable).all():
-            raise PredictionsError(f"predictions {path}: column {column} holds lists; give each row one value")
-
-
-def _check_agreement(test: pd.DataFrame) -> None:
-    epsilons = test.groupby("arm")["epsilon"].nunique(dropna=False)
+def _check_agreement(table: pd.DataFrame) -> None:
+    epsilons = table.groupby("arm", observed=True)["epsilon"].nunique(dropna=False)
     if (epsilons > 1).any():
         arm = epsilons.idxmax()
         raise PredictionsError(f"predictions: arm {arm!r} has {epsilons.max()} epsilons; name one arm for each of them")
-    repeated = test.duplicated(["arm", "seed", "image_id", "finding"], keep=False)
-    two_labels = test.groupby(["image_id", "finding"])["label"].transform("nunique") > 1
+    images = table["image_id"].cat.codes.to_numpy(dtype=np.int64)
+    cells = images * len(table["finding"].cat.categories) + table["finding"].cat.codes.to_numpy(dtype=np.int64)
+    two_labels = _differing(table["label"].to_numpy(), of=cells)
     if two_labels.any():
-        raise PredictionsError(
-            f"predictions: two labels for one image and finding: {_some(test[two_labels])}; keep one"
-        )
+        at_fault = table[np.isin(cells, cells[two_labels])]
+        raise PredictionsError(f"predictions: two labels for one image and finding: {_some(at_fault)}; keep one")
+    runs = table["arm"].cat.codes.to_numpy(dtype=np.int64), pd.factorize(table["seed"])[0]
+    repeated = pd.Series((cells * (runs[0].max() + 1) + runs[0]) * (runs[1].max() + 1) + runs[1]).duplicated(keep=False)
     if repeated.any():
-        raise PredictionsError(f"predictions: an arm and seed scores an image twice: {_some(test[repeated])}; keep one")
-    columns = ["patient_id", *grouping_columns(test)]
-    images = test[["image_id", *columns]].drop_duplicates()
-    twice = images["image_id"].duplicated(keep=False)
-    if twice.any():
-        of_one = images[images["image_id"] == images.loc[twice, "image_id"].iloc[0]]
-        differing = [column for column in columns if of_one[column].nunique(dropna=False) > 1]
+        at_fault = table[repeated.to_numpy()]
+        raise PredictionsError(f"predictions: an arm and seed scores an image twice: {_some(at_fault)}; keep one")
+    _check_images(table, images)
+
+
+def _check_images(table: pd.DataFrame, images: Codes) -> None:
+    columns = ["patient_id", *grouping_columns(table)]
+    codes = {column: pd.factorize(table[column])[0] for column in columns}
+    differing = {column: np.unique(images[_differing(of_column, of=images)]) for column, of_column in codes.items()}
+    twice = np.unique(np.concatenate(list(differing.values())))
+    if len(twice):
+        first = table["image_id"].cat.categories[twice[0]]
+        named = ", ".join(column for column in columns if twice[0] in differing[column])
         raise PredictionsError(
-            f"predictions: image {of_one['image_id'].iloc[0]!r} has two values of {', '.join(differing)}, as have "
-            f"{images.loc[twice, 'image_id'].nunique() - 1} others; give each image one"
+            f"predictions: image {first!r} has two values of {named}"
+            f"{f', as have {len(twice) - 1} others' * (len(twice) > 1)}; give each image one"
         )
 
 
-def _refuse(at_fault: pd.Series, table: pd.DataFrame, path: Path, column: str, what: str, remedy: str) -> None:
-    if at_fault.any():
-        rows = np.flatnonzero(at_fault)
-        values = ", ".join(f"row {row}: {table[column].iloc[row]}" for row in rows[:SHOWN])
-        more = f" and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-        raise PredictionsError(f"predictions {path}: {column} {what} ({values}{more}); {remedy}")
+def _differing(values: NDArray[Any], *, of: Codes) -> NDArray[np.bool_]:
+    """The rows whose value is another than that of the first row of the same code `of`."""
+    _, first, place = np.unique(of, return_index=True, return_inverse=True)
+    return np.asarray(values != values[first][place])
 
 
 def _some(rows: pd.DataFrame) -> str:

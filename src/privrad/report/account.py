@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from privrad import config, files
 from privrad.imaging import shards
+from privrad.report import measurements, number
 
 
 class ReportError(ValueError):
@@ -20,13 +21,17 @@ class ReportError(ValueError):
 
 @dataclass(frozen=True)
 class CohortAccount:
-    """One cohort: its declaration, its split, its refusals, and its prepared images."""
+    """One cohort: its declaration, its split, what was refused on the way, and its prepared images.
+
+    `balance` has split, column, value, images, patients; `flow` has step, reason, count, where step is found, ingest
+    (refused there for that reason), accepted, prepare (refused there) or prepared. Beside a count column stands, once
+    the account may be shown, a text column `<name>_shown`: what to show instead of the number, empty for the number.
+    """
 
     role: config.Role
     declared: config.Cohort
     balance: pd.DataFrame
-    refused: Mapping[str, int]
-    refused_in_preparation: Mapping[str, int]
+    flow: pd.DataFrame
     prepared: shards.Images
     manifest: Path
     paths: Path
@@ -52,10 +57,19 @@ class Account:
     cohorts: tuple[CohortAccount, ...]
     pretrainings: Mapping[str, Mapping[str, Any]]
     models: tuple[Model, ...]
-    metrics: pd.DataFrame
-    differences: pd.DataFrame
+    measured: measurements.Measurements
     summary: Mapping[str, Any]
     sources: Mapping[str, str]
+
+    @property
+    def tested(self) -> number.Kind:
+        """What protects a number that was computed from patients of the private cohort."""
+        return "suppressed" if self.experiment.cohorts.private.sensitivity == "private" else "public"
+
+    @property
+    def evaluate(self) -> str:
+        """The folder of the evaluation, below the study's results."""
+        return f"{self.name}/evaluate"
 
 
 class _Folder:
@@ -75,13 +89,9 @@ class _Folder:
     def csv(self, *parts: str) -> pd.DataFrame:
         path = self.path(*parts)
         try:
-            return pd.read_csv(
-                path, dtype={"group": str, "value": object} if "balance" in parts[-1] else {"group": str}
-            )
+            return pd.read_csv(path, dtype={"value": str, "reason": str}, keep_default_na=False)
         except (ValueError, UnicodeDecodeError) as error:
-            raise ReportError(
-                f"{path} is not a table that can be read ({error}); delete it and run snakemake"
-            ) from None
+            raise _unreadable(path, error) from None
 
     def json(self, *parts: str) -> dict[str, Any]:
         path = self.path(*parts)
@@ -92,6 +102,19 @@ class _Folder:
         if not isinstance(read, dict):
             raise ReportError(f"{path} must hold keys and values; delete it and run snakemake again")
         return read
+
+    def measured(self, *parts: str) -> measurements.Measurements:
+        for field in fields(measurements.Measurements):
+            self.path(*parts, f"{field.name}.csv")
+        folder = self.root.joinpath(*parts)
+        try:
+            return measurements.read(folder)
+        except (ValueError, KeyError) as error:
+            raise _unreadable(folder, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> ReportError:
+    return ReportError(f"{path} is not a table that can be read ({error}); delete it and run snakemake")
 
 
 def read(
@@ -107,14 +130,15 @@ def read(
     Raises ReportError when a file is missing or damaged.
     """
     folder = _Folder(results / name)
-    metrics = folder.csv("evaluate", "metrics.csv")
-    metrics["note"] = metrics["note"].fillna("").astype(str)
+    measured = folder.measured("evaluate")
     models = []
     for arm in experiment.arms.values():
         for seed in experiment.seeds if arm.recipe != "none" else experiment.seeds[:1]:
             place = ("finetune", arm.name, f"seed-{seed}")
             training, certificate = folder.json(*place, "training.json"), folder.json(*place, "certificate.json")
             models.append(Model(arm, seed, training, certificate))
+    if (results / name / "figures" / "published.csv").is_file():
+        folder.path("figures", "published.csv")
     activations = experiment.activations if experiment.pretraining else ()
     return Account(
         name=name,
@@ -125,8 +149,7 @@ def read(
         ),
         pretrainings={each: folder.json("pretrain", each, "training.json") for each in activations},
         models=tuple(models),
-        metrics=metrics,
-        differences=folder.csv("evaluate", "differences.csv"),
+        measured=measured,
         summary=folder.json("evaluate", "summary.json"),
         sources={f"{name}/{path}": digest for path, digest in sorted(folder.hashes.items())},
     )
@@ -146,14 +169,25 @@ def _cohort(
     prepared = shards.open_shards([folder.path("prepare", role, name) for name in names])
     for name in names:
         del folder.hashes[f"prepare/{role}/{name}"]
+    balance = folder.csv("split", role, "balance.csv")
     return CohortAccount(
         role=role,
         declared=cohort,
-        balance=folder.csv("split", role, "balance.csv"),
-        refused=dict(zip(refused["reason"].astype(str), refused["count"].astype(int), strict=True)),
-        refused_in_preparation={reason: int(count) for reason, count in sorted(prepared.refused.items())},
+        balance=balance,
+        flow=_flow(balance, refused, prepared),
         prepared=prepared,
         manifest=folder.root / "ingest" / role / "manifest.parquet",
         paths=private / "ingest" / role / "paths.parquet",
         root=root,
     )
+
+
+def _flow(balance: pd.DataFrame, refused: pd.DataFrame, prepared: shards.Images) -> pd.DataFrame:
+    accepted = int(balance.loc[balance["column"] == "all", "images"].sum())
+    at_ingest = [
+        ("ingest", str(reason), int(count)) for reason, count in refused[["reason", "count"]].itertuples(index=False)
+    ]
+    in_preparation = [("prepare", reason, int(count)) for reason, count in sorted(prepared.refused.items())]
+    found = accepted + sum(count for _, _, count in at_ingest)
+    rows = [("found", "", found), *sorted(at_ingest), ("accepted", "", accepted), *in_preparation]
+    return pd.DataFrame([*rows, ("prepared", "", len(prepared))], columns=["step", "reason", "count"])

@@ -1,97 +1,215 @@
-"""The tables of accuracy: by arm, by finding and by group; each from an experiment's account."""
+"""The tables of accuracy: by arm, by finding, of one arm, and the tests between arms; each from an account."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
-from privrad.report import shown, words
+from privrad.report import number, words
 from privrad.report.account import Account, Model
-from privrad.report.figures import first_seeds
-from privrad.report.tables import Cell, Table, by_arm, table
+from privrad.report.shown import REFERENCES, Facts, confidence, estimate, first, first_seeds, measured
+from privrad.report.tables import Cell, Given, Table, Text, arm, arms, by_arm, setting, table
 
-MARK = "*"
-NONE = Cell(words.DASH)
 HEAD = ("Arm", "Mean AUROC", "Sampling sd", "Pooled sd", "Lost to no privacy", "Lost to matched recipe")
-
-
-def estimate(row: Mapping[Any, Any] | None) -> Cell:
-    """A value over its interval, marked where few images make it uncertain, or why there is none."""
-    if row is None:
-        return NONE
-    value, note = float(row["value"]), str(row.get("note", ""))
-    if not math.isfinite(value):
-        return Cell(shown.TOO_FEW if note == shown.TOO_FEW else words.UNKNOWN)
-    return Cell(
-        words.auroc(value) + MARK * (shown.DOUBTFUL in note), words.spread(float(row["low"]), float(row["high"]))
-    )
+COLUMNS = (
+    *(("auroc", "AUROC"), ("average_precision", "Average precision"), ("sensitivity", "Sensitivity")),
+    *(("specificity", "Specificity"), ("accuracy", "Accuracy"), ("ppv", "PPV"), ("npv", "NPV")),
+    *(("brier", "Brier score"), ("ece", "ECE")),
+)
+PUBLISHED: tuple[tuple[str, number.Kind | None], ...] = (("ours", None), ("theirs", "public"), ("difference", None))
+RANKED = frozenset(("auroc", "average_precision", "brier", "ece"))
 
 
 def by_model(account: Account) -> Table:
     """The mean AUROC of each arm and seed, its two spreads, and what it loses against no privacy."""
-    means = _of_mean(account.metrics)
-    costs = [_of_mean(account.differences[account.differences["reference"] == name]) for name in shown.REFERENCES]
-    rows = []
+    metrics = account.measured.metrics
+    means = _of_mean(metrics[metrics["metric"] == "auroc"])
+    differences = account.measured.differences
+    costs = [_of_mean(differences[differences["reference"] == name]) for name in REFERENCES]
+    rows: list[list[Given]] = []
     for model in by_arm(account):
         mine = _of(means, model)
         if mine is None:
             continue
-        seed = f", seed {model.seed}" if len(account.experiment.seeds) > 1 else ""
-        named = Cell(words.arm(model.arm.name, epsilon=model.arm.epsilon) + seed)
-        spreads = [Cell(_plain(mine[name])) for name in ("sd", "pooled_sd")]
-        lost = [estimate(_of(cost, model)) for cost in costs]
-        rows.append([named, estimate(mine), *spreads, *lost, Cell(words.number(int(mine["degenerate"])))])
-    head = (*HEAD, "Redraws not estimable")
-    caption, source = "Mean AUROC over findings on the test images", "evaluate/metrics.csv, differences.csv"
-    return table(caption, head, rows, source=source)
+        spreads: list[Given] = [measured(account, "metrics.csv", mine, name) for name in ("sd", "pooled_sd")]
+        lost: list[Given] = [estimate(account, "differences.csv", _of(cost, model)) for cost in costs]
+        degenerate = measured(account, "metrics.csv", mine, "degenerate", form="count")
+        rows.append([arm(account, model), estimate(account, "metrics.csv", mine), *spreads, *lost, degenerate])
+    caption = "Mean AUROC over findings on the test images"
+    source = f"{account.evaluate}/metrics.csv, differences.csv"
+    return table(caption, [*HEAD, "Redraws not estimable"], rows, source=source)
 
 
 def by_finding(account: Account) -> Table:
     """The AUROC of each finding at each arm, first seed."""
-    metrics = first_seeds(account.metrics)
-    chosen = metrics[(metrics["group_by"] == "all") & (metrics["finding"] != "mean")]
-    arms = [arm for arm in shown.ordered(account) if arm.name in set(chosen["arm"])]
-    rows: list[list[str | Cell]] = []
-    for finding, part in chosen.groupby("finding", sort=False):
-        held = {str(row["arm"]): row for row in part.to_dict("records")}
-        positives = words.count(float(part["positives"].iloc[0]), minimum=_minimum(account))
-        rows.append([words.finding(str(finding)), positives, *(estimate(held.get(arm.name)) for arm in arms)])
-    head = ["Finding", "Positive images", *(words.column(arm.name, epsilon=arm.epsilon) for arm in arms)]
-    return table("AUROC by finding", head, rows, source="evaluate/metrics.csv")
+    metrics = first_seeds(account.measured.metrics)
+    chosen = metrics[(metrics["group_by"] == "all") & (metrics["metric"] == "auroc")]
+    rows: list[list[Given]] = []
+    for finding in account.experiment.findings:
+        held = {str(row["arm"]): row for row in chosen[chosen["finding"] == finding].to_dict("records")}
+        positives = [measured(account, "metrics.csv", row, "positives", form="count") for row in held.values()][:1]
+        cells = [estimate(account, "metrics.csv", held.get(name)) for name in arms(account)]
+        rows.append([number.said(words.finding(finding)), *positives, *cells])
+    head: list[Given] = ["Finding", "Positive images", *(arm(account, name, short=True) for name in arms(account))]
+    return table("AUROC by finding", head, rows, source=f"{account.evaluate}/metrics.csv")
 
 
-def by_group(account: Account, column: str) -> Table:
-    """The mean AUROC of each group of one column at each arm, first seed, under the counts of the groups."""
-    metrics = first_seeds(account.metrics)
-    chosen = metrics[(metrics["group_by"] == column) & (metrics["finding"] == "mean")]
-    groups = {str(row["group"]): row for row in chosen.drop_duplicates("group").to_dict("records")}
-    rows: list[list[str | Cell]] = [
-        [kind.capitalize(), *words.counts([float(row[kind]) for row in groups.values()], minimum=_minimum(account))]
-        for kind in ("patients", "images")
+def of_arm(account: Account, name: str) -> Table:
+    """All that was measured of one arm, first seed, finding by finding, and the thresholds used."""
+    metrics = first_seeds(account.measured.metrics)
+    chosen = metrics[(metrics["arm"] == name) & (metrics["group_by"] == "all")]
+    rule = account.experiment.evaluation.threshold
+    found = {(row["finding"], row["metric"], row["rule"]): row for row in chosen.to_dict("records")}
+    cuts = first_seeds(account.measured.thresholds)
+    cuts = cuts[(cuts["arm"] == name) & (cuts["rule"] == rule)]
+    thresholds = {row["finding"]: row for row in cuts.to_dict("records")}
+    fixed = account.experiment.evaluation.specificity
+    rows: list[list[Given]] = []
+    for finding in _findings(account):
+        cells: list[Given] = [
+            estimate(account, "metrics.csv", found.get((finding, metric, "" if metric in RANKED else rule)))
+            for metric, _ in COLUMNS
+        ]
+        cells.append(estimate(account, "metrics.csv", found.get((finding, "sensitivity", "specificity"))))
+        cut = thresholds.get(finding)
+        cells.append(measured(account, "thresholds.csv", cut, "threshold") if cut else words.DASH)
+        rows.append([_finding(finding), *cells])
+    at = (
+        "Sensitivity at ",
+        setting(account.name, ("evaluation", "specificity"), fixed, form="percent"),
+        " specificity",
+    )
+    caption: Text = (*arm(account, name), ": each finding on the test images, with ", confidence(account), " intervals")
+    head: list[Given] = ["Finding", *(said for _, said in COLUMNS), at, "Threshold"]
+    return table(caption, head, rows, source=f"{account.evaluate}/metrics.csv, thresholds.csv")
+
+
+def tests(account: Account) -> Table:
+    """Each arm's mean AUROC held against no privacy, with tests of difference, non-inferiority and equivalence."""
+    rows = [
+        row
+        for name in arms(account)
+        for row in _tested(account, arm(account, name), _against(account, name, finding="mean"), named=True)
     ]
-    for arm in shown.ordered(account):
-        held = {str(row["group"]): row for row in chosen[chosen["arm"] == arm.name].to_dict("records")}
-        if held:
-            rows.append([words.arm(arm.name, epsilon=arm.epsilon), *(estimate(held.get(group)) for group in groups)])
-    head = ["Arm", *(words.group(column, group) for group in groups)]
-    return table(f"Mean AUROC by {column}", head, rows, source="evaluate/metrics.csv")
+    return _tests(account, "What privacy costs, tested: mean AUROC against the arms without it", rows, named=True)
 
 
-def _minimum(account: Account) -> int:
-    return shown.minimum_of(account.experiment.cohorts.private, account.experiment)
+def tests_of_arm(account: Account, name: str) -> Table:
+    """One arm held against no privacy finding by finding, adjusted for the number of findings."""
+    found = [(finding, _against(account, name, finding=finding)) for finding in account.experiment.findings]
+    rows = [row for finding, held in found for row in _tested(account, (_finding(finding),), held[:1], named=False)]
+    caption: Text = (*arm(account, name), " against no privacy, finding by finding")
+    return _tests(account, caption, rows, named=False)
 
 
-def _plain(value: float) -> str:
-    return words.auroc(float(value)) if math.isfinite(float(value)) else words.DASH
+def _against(account: Account, name: str, *, finding: str) -> list[Facts]:
+    rows = first_seeds(account.measured.significance)
+    rows = rows[(rows["arm"] == name) & (rows["finding"] == finding)]
+    chosen = [first(rows[rows["reference"] == reference]) for reference in REFERENCES]
+    return [row for row in chosen if row is not None]
+
+
+def _tested(account: Account, label: Text, rows: list[Facts], *, named: bool) -> list[list[Given]]:
+    made: list[list[Given]] = []
+    for row in rows:
+        tests = ("p_bootstrap", "p_delong") if named else ("p_bootstrap_holm", "p_delong_holm", "p_hanley_mcneil")
+        values: list[Given] = [measured(account, "significance.csv", row, test, form="p") for test in tests]
+        reference: list[Given] = [arm(account, str(row["reference"]), short=True)] if named else []
+        said = [_verdict(row[verdict]) for verdict in ("noninferior", "equivalent")]
+        made.append([label, *reference, estimate(account, "significance.csv", row), *values, *said])
+    return made
+
+
+def _tests(account: Account, caption: str | Text, rows: list[list[Given]], *, named: bool) -> Table:
+    adjusted = (
+        ("p, bootstrap", "p, DeLong") if named else ("p, bootstrap (Holm)", "p, DeLong (Holm)", "p, Hanley-McNeil")
+    )
+    head = ["Arm", "Against"] if named else ["Finding"]
+    head += ["AUROC lost", *adjusted, "Non-inferior", "Equivalent"]
+    return table(caption, head, rows, source=f"{account.evaluate}/significance.csv")
+
+
+def _verdict(value: object) -> str:
+    return words.DASH if words.absent(value) else "yes" if str(value) == "True" else "not demonstrated"
+
+
+def validation(account: Account) -> Table:
+    """Which arms are shown to be non-inferior to no privacy on validation patients."""
+    rows: list[list[Given]] = []
+    for model in by_arm(account):
+        held = account.measured.validation
+        held = held[held["reference"] == "eps-inf"] if (held["reference"] == "eps-inf").any() else held
+        row = _of(held, model)
+        if row is not None:
+            lost = estimate(account, "validation.csv", row)
+            counts = [measured(account, "validation.csv", row, name, form="count") for name in ("images", "patients")]
+            rows.append([arm(account, model), lost, *counts, _verdict(row["noninferior"])])
+    head = ("Arm", "Mean AUROC lost to no privacy", "Images", "Patients", "Non-inferior")
+    return table("Non-inferiority on validation patients", head, rows, source=f"{account.evaluate}/validation.csv")
+
+
+def seeds(account: Account) -> Table:
+    """How far the mean AUROC moves between trainings, beside how far it would with other test patients."""
+    held = account.measured.seeds
+    held = held[(held["finding"] == "mean") & (held["trainings"] > 1)]
+    rows: list[list[Given]] = []
+    for name in arms(account):
+        for row in held[held["arm"] == name].to_dict("records"):
+            spreads = [measured(account, "seeds.csv", row, column) for column in ("mean", "sd", "sampling_sd")]
+            trainings = measured(account, "seeds.csv", row, "trainings", form="count")
+            rows.append([arm(account, name), number.said(str(row["metric"])), trainings, *spreads])
+    head = ("Arm", "Metric", "Trainings", "Mean", "Sd between trainings", "Sampling sd")
+    return table("Spread between trainings", head, rows, source=f"{account.evaluate}/seeds.csv")
+
+
+def correlations(account: Account) -> Table:
+    """Pearson's correlations between accuracy, its loss, numbers of cases, and epsilon."""
+    rows: list[list[Given]] = []
+    for row in account.measured.correlations.to_dict("records"):
+        name = str(row["arm"])
+        of = arm(account, name, short=True) if name in account.experiment.arms else (words.DASH,)
+        points = measured(account, "correlations.csv", row, "n", form="count")
+        rows.append([number.said(str(row["about"])), of, estimate(account, "correlations.csv", row), points])
+    head = ("Between", "Arm", "Pearson's r", "Points")
+    return table("Correlations", head, rows, source=f"{account.evaluate}/correlations.csv")
+
+
+def published(account: Account, compared: pd.DataFrame | None) -> Table:
+    """A study's results beside the published ones, where group and epsilon match."""
+    rows: list[list[Given]] = []
+    for row in [] if compared is None else compared.to_dict("records"):
+        form = "auroc" if row["metric"] == "auroc" else "signed"
+        group = str(row["group"])
+        named = {"total": "all", "male": "male", "female": "female"}.get(group) or words.group("age", group)
+        ours, theirs, difference = (_beside(account, row, *column, form=form) for column in PUBLISHED)
+        metric = "AUROC" if row["metric"] == "auroc" else "Accuracy difference"
+        epsilon = _beside(account, row, "epsilon", "public", form="number")
+        rows.append([named, metric, epsilon, ours, Cell((theirs,), _spread(account, row)), difference])
+    head = ("Group", "Metric", "ε", "Ours", "Published", "Ours less published")
+    caption = "Ours beside the published results, means over findings"
+    return table(caption, head, rows, source=f"{account.name}/figures/published.csv")
+
+
+def _beside(account: Account, row: Facts, column: str, kind: number.Kind | None, *, form: str) -> number.Number:
+    of = kind or account.tested
+    return number.of_table(f"{account.name}/figures", "published.csv", row, column, form=form, kind=of)
+
+
+def _spread(account: Account, row: Facts) -> Text:
+    return ("sd ", _beside(account, row, "theirs_sd", "public", form="auroc")) if row["theirs_sd"] else ()
+
+
+def _findings(account: Account) -> tuple[str, ...]:
+    findings = account.experiment.findings
+    return (*findings, "mean") if len(findings) > 1 else findings
+
+
+def _finding(name: str) -> number.Piece:
+    return "Mean over findings" if name == "mean" else number.said(words.finding(name))
 
 
 def _of_mean(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["finding"] == "mean") & (rows["group_by"] == "all")]
 
 
-def _of(rows: pd.DataFrame, model: Model) -> Mapping[Any, Any] | None:
-    mine = rows[(rows["arm"] == model.arm.name) & (rows["seed"] == model.seed)]
-    return None if mine.empty else mine.to_dict("records")[0]
+def _of(rows: pd.DataFrame, model: Model) -> Facts | None:
+    return first(rows[(rows["arm"] == model.arm.name) & (rows["seed"] == model.seed)])

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files as resources
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from privrad import config
-from privrad.privacy import accounting
-from privrad.report import accuracy, figures, inline, pictures, shown, tables, words
+from privrad.report import (
+    accuracy,
+    fairness,
+    flow,
+    guarantees,
+    number,
+    panels,
+    pictures,
+    plates,
+    shown,
+    strips,
+    tables,
+    words,
+)
 from privrad.report.account import Account, CohortAccount
+from privrad.report.figures import Figured
+from privrad.report.number import Number
 
-WIDE, SMALL = 10.0, 4.3
 PACKAGES = ("privrad", "matplotlib", "numpy", "pandas")
+CONTENTS = ("summary", "data", "preparation", "training", "accuracy", "fairness", "privacy", "methods")
 
 
 @dataclass(frozen=True)
-class FigurePair:
-    """One figure at two widths, of which the page shows the fitting one."""
+class Link:
+    """A file that lies beside the page, such as a model card; `href` is relative to the page."""
 
-    wide: Markup
-    narrow: Markup
+    title: str
+    href: str
 
 
 @dataclass(frozen=True)
@@ -35,11 +51,22 @@ class CohortPart:
     """One cohort as the page shows it."""
 
     account: CohortAccount
-    images: str
-    patients: str
-    prepared: str
+    flow: flow.Flow
     split: tables.Table
     pairs: Sequence[pictures.Pair]
+
+
+@dataclass(frozen=True)
+class ArmPart:
+    """One arm as the page shows it, in a tab."""
+
+    id: str
+    name: Markup
+    accuracy: tables.Table
+    tests: tables.Table
+    curves: Sequence[panels.Panels]
+    gaps: tables.Table
+    flagged: tables.Table
 
 
 @dataclass(frozen=True)
@@ -48,22 +75,20 @@ class Part:
 
     account: Account
     lines: Sequence[shown.Line]
-    sentences: Sequence[str]
+    sentences: Sequence[Markup]
+    summary: tables.Table
     cohorts: Sequence[CohortPart]
-    refused: tables.Table
-    trainings: tables.Table
-    accuracy: tables.Table
-    by_finding: tables.Table
+    arms: Sequence[ArmPart]
+    table: dict[str, tables.Table]
     by_group: Sequence[tables.Table]
-    certificates: tables.Table
-    sources: tables.Table
-    figures: dict[str, FigurePair]
+    drawn: dict[str, plates.Plate]
     protections: frozenset[str]
+    composed: Number | None
+    attacked: Markup
+    of_patient: Sequence[Markup]
     not_covered: Sequence[str]
-    composed: str
-    of_patient: Sequence[str]
-    floor: float
-    hidden: int
+    missed: Sequence[pictures.Missed]
+    minimum: int
 
     @property
     def endless(self) -> bool:
@@ -73,107 +98,84 @@ class Part:
     @property
     def unprotected(self) -> bool:
         """Whether no training of the experiment is private."""
-        return not self.certificates.rows
+        return not self.table["certificates"].rows
 
     @property
     def seeded(self) -> bool:
         """Whether the noise of a private training can be had from its seed."""
         return "seeded" in self.protections
 
+    def setting(self, *pointer: str, form: str = "number") -> Number:
+        """A number of the experiment's settings, by the keys that lead to it."""
+        value: Any = self.account.experiment
+        for key in pointer:
+            value = value[key] if isinstance(value, dict) else getattr(value, key)
+        return tables.setting(self.account.name, pointer, value, form=form)
 
-def part(account: Account) -> Part:
-    """Make all that the page shows of one experiment."""
-    account = shown.masked(account)
+    @property
+    def contents(self) -> Sequence[str]:
+        """The sections, in order."""
+        return (*CONTENTS[:-1], *["missed"] * bool(self.missed), CONTENTS[-1])
+
+
+def part(
+    account: Account,
+    *,
+    internal: bool = False,
+    missed: Sequence[pictures.Missed] = (),
+    beside: Figured | None = None,
+) -> Part:
+    """Make all that the page shows of one experiment; the account holds what may be shown and nothing more.
+
+    `beside` is the figure of published results that the study is held against.
+    """
+    private, cohort = guarantees.private(account), account.experiment.cohorts.private
     chosen = shown.lines(account)
-    private = [model for model in account.models if model.arm.recipe == "private"]
-    lows = [line.low for line in chosen if math.isfinite(line.low)]
+    made = {each.__name__: each(account) for each in (accuracy.by_model, accuracy.by_finding, accuracy.tests)}
+    made |= {each.__name__: each(account) for each in (accuracy.validation, accuracy.seeds, accuracy.correlations)}
+    made |= {each.__name__: each(account) for each in (fairness.worst, fairness.widest, tables.trainings)}
+    made |= {each.__name__: each(account) for each in (guarantees.certificates, guarantees.attackers)}
+    made |= {each.__name__: each(account) for each in (guarantees.entries, tables.sources)}
+    made["published"] = accuracy.published(account, beside.data(account.measured) if beside else None)
     return Part(
         account=account,
         lines=chosen,
         sentences=shown.sentences(account),
-        cohorts=[_cohort(cohort, account.experiment) for cohort in account.cohorts],
-        refused=tables.refused(account.cohorts, account.experiment),
-        trainings=tables.trainings(account),
-        accuracy=accuracy.by_model(account),
-        by_finding=accuracy.by_finding(account),
-        by_group=[accuracy.by_group(account, column) for column in shown.groupings(account.metrics)],
-        certificates=tables.certificates(account),
-        sources=tables.sources(account),
-        figures=_figures(account),
+        summary=strips.of_arms(account, chosen),
+        cohorts=[_cohort(each, account, internal=internal) for each in account.cohorts],
+        arms=[_arm(account, name) for name in tables.arms(account)],
+        table=made,
+        by_group=[fairness.by_group(account, column) for column in shown.groupings(account.measured.metrics)],
+        drawn=plates.of(account, further=[beside] if beside else []),
         protections=frozenset(shown.protection(model) for model in private),
-        not_covered=list(dict.fromkeys(item for model in private for item in model.certificate.get("not_covered", ()))),
-        composed=_composed(account),
-        of_patient=_of_patient(account),
-        floor=min([0.5, *(math.floor(20 * low) / 20 for low in lows)]),
-        hidden=shown.minimum_of(account.experiment.cohorts.private, account.experiment),
+        composed=guarantees.composed(account),
+        attacked=guarantees.attacked(account),
+        of_patient=guarantees.of_patient(account),
+        not_covered=guarantees.not_covered(private),
+        missed=missed,
+        minimum=account.experiment.evaluation.minimum_cell if cohort.sensitivity == "private" and not internal else 0,
     )
 
 
-def _cohort(cohort: CohortAccount, experiment: config.Experiment) -> CohortPart:
-    everything = cohort.balance[cohort.balance["column"] == "all"]
-    minimum = shown.minimum_of(cohort.declared, experiment)
-    tells = 0 < sum(cohort.refused_in_preparation.values()) < minimum
+def _cohort(cohort: CohortAccount, account: Account, *, internal: bool) -> CohortPart:
     return CohortPart(
         account=cohort,
-        images=words.count(float(everything["images"].sum()), minimum=minimum),
-        patients=words.count(float(everything["patients"].sum()), minimum=minimum),
-        prepared=words.WITHHELD if tells else words.count(len(cohort.prepared), minimum=minimum),
-        split=tables.split(cohort, minimum=minimum),
-        pairs=pictures.pairs(cohort, findings=experiment.findings),
+        flow=flow.of(cohort, account=account),
+        split=tables.split(cohort, account=account),
+        pairs=pictures.pairs(cohort, findings=account.experiment.findings, internal=internal),
     )
 
 
-def _figures(account: Account) -> dict[str, FigurePair]:
-    metrics, name = account.metrics, account.name
-    of_groups = metrics[metrics["group_by"].isin(shown.groupings(metrics)) & metrics["value"].notna()]
-    columns = [column for column in ("sex", "age") if column in set(of_groups["group_by"])]
-    drawn: dict[str, tuple[Callable[[float], Figure], str]] = {
-        "auroc": (lambda width: figures.auroc_against_epsilon(metrics, width=width), "Mean AUROC"),
-        "findings": (lambda width: figures.by_finding(metrics, width=width), "AUROC of each finding"),
-    }
-    if columns:
-        by_group = f"Mean AUROC by {words.listed(columns)}"
-        drawn["groups"] = (lambda width: figures.by_group(metrics, columns=columns, width=width), by_group)
-    if not metrics["value"].notna().any():
-        return {}
-    return {
-        key: FigurePair(*(_svg(draw(width), f"{name}-{key}-{width:g}", what) for width in (WIDE, SMALL)))
-        for key, (draw, what) in drawn.items()
-    }
-
-
-def _svg(figure: Figure, name: str, what: str) -> Markup:
-    said = f"{what} against the privacy budget epsilon; a table in this section has the same numbers."
-    return inline.svg(figure, name=name.replace(".", "-"), described=said)
-
-
-def _composed(account: Account) -> str:
-    """The epsilon, by PLD, of whoever holds all private models of the experiment; empty for less than two of them."""
-    held = [model.certificate for model in account.models if model.arm.recipe == "private"]
-    facts = ("noise_multiplier", "sample_rate", "steps")
-    if len(held) < 2 or any(one.get(fact) is None for one in held for fact in facts):
-        return ""
-    runs = [
-        accounting.Run(
-            noise_multiplier=float(one["noise_multiplier"]),
-            sample_rate=float(one["sample_rate"]),
-            steps=int(one["steps"]),
-        )
-        for one in held
-    ]
-    return f"{accounting.compose(runs, delta=account.experiment.privacy.delta):.3g}"
-
-
-def _of_patient(account: Account) -> list[str]:
-    """The patient's epsilon of each private training whose unit is the record, from its certificate."""
-    said = []
-    for model in account.models:
-        other = model.certificate.get("other_unit") or {}
-        reached = other["epsilon"] if other.get("epsilon") is not None else other.get("nominal_epsilon")
-        if other.get("unit") == "patient" and reached is not None:
-            name = words.arm(model.arm.name, epsilon=model.arm.epsilon)
-            said.append(f"{name}: {float(reached):.3g} for a patient with {words.number(other.get('images'))} images")
-    return list(dict.fromkeys(said))
+def _arm(account: Account, name: str) -> ArmPart:
+    return ArmPart(
+        id=name.replace(".", "-"),
+        name=number.joined(tables.arm(account, name)),
+        accuracy=accuracy.of_arm(account, name),
+        tests=accuracy.tests_of_arm(account, name),
+        curves=panels.of_arm(account, name),
+        gaps=fairness.of_arm(account, name),
+        flagged=fairness.flagged(account, name),
+    )
 
 
 def render(
@@ -184,10 +186,13 @@ def render(
     variables: Sequence[str],
     study_text: str,
     versions: dict[str, str],
+    internal: bool = False,
+    links: Sequence[Link] = (),
 ) -> str:
     """Fill in the template; every text is escaped, and the page asks nothing of the network.
 
-    `named` is what the page calls the study file, `variables` the environment variables that its roots need.
+    `named` is what the page calls the study file, `variables` the environment variables that its roots need, `links`
+    the model cards and checklists beside the page. An `internal` page says that it must stay in the hospital.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("privrad.report"),
@@ -196,22 +201,11 @@ def render(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {
-        "auroc": words.auroc,
-        "number": words.number,
-        "finding": words.finding,
-        "sentence": words.sentence,
-    }
-    environment.globals |= {
-        "spread": words.spread,
-        "isfinite": math.isfinite,
-        "listed": words.listed,
-        "glyph": glyph,
-        "dash": words.DASH,
-    }
-    style = Markup((resources("privrad.report") / "templates" / "report.css").read_text(encoding="utf-8"))
-    template = environment.get_template("report.html")
-    return template.render(
+    environment.filters |= {"finding": words.finding, "sentence": words.sentence, "said": number.said}
+    environment.filters |= {"joined": number.joined, "grouping": words.grouping}
+    environment.globals |= {"listed": words.listed, "kinds": number.KINDS, "nbsp": words.NBSP}
+    style, script = (_asset(name) for name in ("report.css", "report.js"))
+    return environment.get_template("report.html").render(
         study=study,
         parts=parts,
         study_name=named,
@@ -220,7 +214,24 @@ def render(
         study_text=study_text,
         versions=versions,
         style=style,
+        script=script,
+        policy=_policy(style=style, script=script),
+        internal=internal,
+        links=links,
     )
+
+
+def _asset(name: str) -> Markup:
+    return Markup((resources("privrad.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _policy(*, style: str, script: str) -> str:
+    """A content-security policy under which the page's own style and script count, and nothing is fetched or sent."""
+    style_hash, script_hash = (
+        "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
+    )
+    allowed = f"img-src data:; style-src '{style_hash}'; script-src '{script_hash}'"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
 
 
 def versions_of(parts: Sequence[Part]) -> dict[str, str]:
@@ -230,9 +241,3 @@ def versions_of(parts: Sequence[Part]) -> dict[str, str]:
         for model in one.account.models:
             found |= {name: str(held) for name, held in model.certificate.get("versions", {}).items() if held}
     return dict(sorted((found | {name: version(name) for name in PACKAGES}).items()))
-
-
-def glyph(line: shown.Line, *, floor: float) -> dict[str, float]:
-    """Where an interval and its value lie between `floor` and 1, in percent of the width."""
-    scale = 100 / (1 - floor)
-    return {name: (getattr(line, name) - floor) * scale for name in ("low", "value", "high")}

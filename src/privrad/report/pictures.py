@@ -1,10 +1,11 @@
-"""Radiographs before and after preparation, of public and drawn cohorts only."""
+"""Radiographs before and after preparation; those of a private cohort for a page that stays in the hospital only."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from privrad.imaging.prepare import locate
 from privrad.imaging.read import Unreadable, read_radiograph
 from privrad.report import inline, words
 from privrad.report.account import CohortAccount
+from privrad.report.tables import Text
 
 LONGEST = 288
 
@@ -28,9 +30,21 @@ class Pair:
     size: str
 
 
-def pairs(cohort: CohortAccount, *, findings: Sequence[str], count: int = 4) -> list[Pair]:
-    """A few radiographs of different patients, the same ones every time; none of a cohort with sensitivity private."""
-    if cohort.declared.sensitivity == "private":
+@dataclass(frozen=True)
+class Missed:
+    """One image that a model got wrong, for a page that stays in the hospital: a data URI, what it is, and why."""
+
+    picture: str
+    caption: Text
+    facts: Sequence[Text]
+
+
+def pairs(cohort: CohortAccount, *, findings: Sequence[str], internal: bool = False, count: int = 4) -> list[Pair]:
+    """A few radiographs of different patients, the same ones every time.
+
+    None of a cohort with sensitivity private unless the page is `internal`.
+    """
+    if cohort.declared.sensitivity == "private" and not internal:
         return []
     manifest = pd.read_parquet(cohort.manifest).set_index("image_id")
     paths = pd.read_parquet(cohort.paths).set_index("image_id")["path"]
@@ -40,7 +54,7 @@ def pairs(cohort: CohortAccount, *, findings: Sequence[str], count: int = 4) -> 
     after = cohort.prepared.take([rows[str(image_id)] for image_id in chosen.index])
     found = []
     for image_id, shown, (_, facts) in zip(chosen.index, after, chosen.iterrows(), strict=True):
-        before = _read(cohort, str(paths[image_id]))
+        before = _read(cohort, str(paths[image_id]), image_id=str(image_id))
         found.append(
             Pair(
                 before=inline.png(before, longest=LONGEST),
@@ -52,11 +66,13 @@ def pairs(cohort: CohortAccount, *, findings: Sequence[str], count: int = 4) -> 
     return found
 
 
-def _read(cohort: CohortAccount, path: str) -> np.ndarray:
+def _read(cohort: CohortAccount, path: str, *, image_id: str) -> np.ndarray:
+    """A radiograph as it came; of a private cohort an error names the image alone, as logs may be passed on."""
     try:
         return read_radiograph(locate(cohort.root, path))
     except Unreadable as error:
-        raise error.of(cohort.root / path) from None
+        private = cohort.declared.sensitivity == "private"
+        raise error.of(Path(image_id) if private else cohort.root / path) from None
 
 
 def _varied(prepared: pd.DataFrame, *, findings: Sequence[str], count: int) -> pd.DataFrame:

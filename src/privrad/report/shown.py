@@ -1,85 +1,63 @@
-"""What of an experiment's numbers may be shown, and the few that its summary is made of."""
+"""The few numbers that the summary of an experiment is made of, and the sentences that say them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from privrad import config
-from privrad.report import words
+from privrad.report import number, tables, words
 from privrad.report.account import Account, Model
-from privrad.report.figures import first_seeds
+from privrad.report.number import Number, Piece
+from privrad.report.tables import Cell, Text
 
-TOO_FEW = "too few"
 DOUBTFUL = "uncertain"
+WORST, OF_FINDINGS = "(worst)", "findings"
 REFERENCES = ("eps-inf", "eps-inf-matched")
-UNNAMED = frozenset(("U", "unknown"))
-KEYS = ["arm", "seed", "finding", "group_by", "group"]
 Protection = Literal["protected", "seeded", "unprotected", "untrained"]
+Facts = Mapping[Any, Any]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One arm in the summary: its mean AUROC, what it loses, and the group it serves worst.
+    """One arm in the summary, by rows of the tables: its mean AUROC, what it loses, and the group it serves worst.
 
     `cost` is the loss against no privacy, `matched` that against the same training without clipping and noise.
     """
 
     arm: config.Arm
-    name: str
-    value: float
-    low: float
-    high: float
-    cost: float
-    cost_low: float
-    cost_high: float
-    matched: float
-    matched_low: float
-    matched_high: float
-    worst: str
-    worst_value: float
-    worst_low: float
-    worst_high: float
+    name: Text
+    mean: Facts | None
+    cost: Facts | None
+    matched: Facts | None
+    worst: Facts | None
 
+    @property
+    def value(self) -> float:
+        """The mean AUROC, NaN where there is none."""
+        return float(self.mean["value"]) if self.mean else math.nan
 
-def minimum_of(cohort: config.Cohort, experiment: config.Experiment) -> int:
-    """The least count that is shown for a cohort; 0, for all, unless the cohort is private."""
-    return experiment.evaluation.minimum_cell if cohort.sensitivity == "private" else 0
-
-
-def masked(account: Account) -> Account:
-    """The account without numbers of groups of few test patients, nor, of a private cohort, of few images."""
-    metrics = account.metrics.copy()
-    few = (metrics["group_by"] != "all") & (metrics["patients"] < account.experiment.evaluation.minimum_cell)
-    minimum = minimum_of(account.experiment.cohorts.private, account.experiment)
-    if minimum:
-        few |= _of_few_images(metrics, minimum=minimum)
-    metrics.loc[few, ["value", "low", "high", "sd", "pooled_sd"]] = np.nan
-    metrics.loc[few, "note"] = TOO_FEW
-    differences = account.differences.merge(metrics.loc[few, KEYS], how="left", on=KEYS, indicator="_few")
-    differences.loc[differences["_few"] == "both", ["value", "low", "high"]] = np.nan
-    return replace(account, metrics=metrics, differences=differences.drop(columns="_few"))
-
-
-def _of_few_images(metrics: pd.DataFrame, *, minimum: int) -> pd.Series[bool]:
-    """Which numbers rest on fewer than `minimum` images, positives or negatives; a mean, where a finding of it does."""
-    negatives = metrics["images"] - metrics["positives"]
-    single = metrics["finding"] != "mean"
-    few = (metrics[["images", "patients"]].min(axis=1) < minimum) | (single & (metrics["positives"] < minimum))
-    few |= single & (negatives < minimum)
-    of_mean = few.groupby([metrics[key] for key in ("arm", "seed", "group_by", "group")]).transform("any")
-    return few | (of_mean & ~single)
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval of the mean AUROC."""
+        return (float(self.mean["low"]), float(self.mean["high"])) if self.mean else (math.nan, math.nan)
 
 
 def groupings(metrics: pd.DataFrame) -> list[str]:
     """The columns that test images are grouped by, but for those unknown of every image."""
     columns = [str(column) for column in dict.fromkeys(metrics["group_by"]) if column != "all"]
-    return [column for column in columns if not set(metrics.loc[metrics["group_by"] == column, "group"]) <= UNNAMED]
+    groups = {column: set(metrics.loc[metrics["group_by"] == column, "group"]) for column in columns}
+    return [column for column in columns if not groups[column] <= words.UNNAMED]
+
+
+def first_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first seed of each arm."""
+    return rows[rows["seed"] == rows.groupby("arm")["seed"].transform("min")]
 
 
 def protection(model: Model) -> Protection:
@@ -91,37 +69,60 @@ def protection(model: Model) -> Protection:
     return "protected" if model.certificate.get("epsilon") is not None else "seeded"
 
 
+def first(rows: pd.DataFrame) -> Facts | None:
+    """The first of some rows of a table, if there is one."""
+    return None if rows.empty else dict(rows.iloc[0])
+
+
 def lines(account: Account) -> list[Line]:
     """The summary's lines, in the order of the arms, from the first seed of each."""
-    metrics = first_seeds(account.metrics)
+    metrics = first_seeds(account.measured.metrics)
     means = metrics[(metrics["finding"] == "mean") & (metrics["metric"] == "auroc")]
-    differences = first_seeds(account.differences) if len(account.differences) else account.differences
+    differences = first_seeds(account.measured.differences)
     costs = differences[(differences["finding"] == "mean") & (differences["group_by"] == "all")]
-    return [_line(arm, means[means["arm"] == arm.name], costs[costs["arm"] == arm.name]) for arm in ordered(account)]
+    fairness = first_seeds(account.measured.fairness)
+    worst = fairness[(fairness["finding"] == "mean") & (fairness["group"] == WORST) & (fairness["metric"] == "auroc")]
+    return [
+        _line(account, arm, *(rows[rows["arm"] == arm] for rows in (means, costs, worst)))
+        for arm in tables.arms(account)
+    ]
 
 
-def ordered(account: Account) -> list[config.Arm]:
-    """The arms as the report names them: epsilon 0, the budgets, then without privacy, the matched recipe last."""
-    return sorted(account.experiment.arms.values(), key=lambda arm: (arm.epsilon, arm.recipe == "matched"))
+def _line(account: Account, arm: str, means: pd.DataFrame, costs: pd.DataFrame, worst: pd.DataFrame) -> Line:
+    worst = worst[worst["value"].notna() & (worst["group_by"] != OF_FINDINGS)].sort_values("value", kind="stable")
+    named_worst = [(row["group_by"], group_in(row)) for row in worst.head(1).to_dict("records")]
+    groups = means[[pair in named_worst for pair in zip(means["group_by"], means["group"], strict=True)]]
+    cost, matched = (first(costs[costs["reference"] == reference]) for reference in REFERENCES)
+    overall = first(means[means["group_by"] == "all"])
+    return Line(account.experiment.arms[arm], tables.arm(account, arm), overall, cost, matched, first(groups))
 
 
-def _line(arm: config.Arm, means: pd.DataFrame, costs: pd.DataFrame) -> Line:
-    overall = means[means["group_by"] == "all"]
-    groups = means[(means["group_by"] != "all") & (means["note"] == "") & means["value"].notna()]
-    groups = groups[~groups["group"].isin([*UNNAMED, "outside"])].sort_values("value", kind="stable")
-    value, low, high = _numbers(overall)
-    cost, matched = (_numbers(costs[costs["reference"] == name]) for name in REFERENCES)
-    worst_value, worst_low, worst_high = _numbers(groups)
-    worst = words.group(str(groups["group_by"].iloc[0]), str(groups["group"].iloc[0])) if len(groups) else ""
-    name = words.arm(arm.name, epsilon=arm.epsilon)
-    return Line(arm, name, value, low, high, *cost, *matched, worst, worst_value, worst_low, worst_high)
+def estimate(account: Account, table: str, row: Facts | None, *, form: str = "auroc") -> Cell:
+    """A value over its interval, marked where few images make it uncertain, or why there is none."""
+    if row is None:
+        return Cell((words.DASH,))
+    value = measured(account, table, row, "value", form=form, missing=words.UNKNOWN)
+    if words.absent(row["value"]):
+        return Cell((value,))
+    mark: Text = ("*",) if DOUBTFUL in str(row.get("note", "")) else ()
+    return Cell((value, *mark), interval(account, table, row, form=form))
 
 
-def _numbers(rows: pd.DataFrame) -> tuple[float, float, float]:
-    if rows.empty:
-        return math.nan, math.nan, math.nan
-    first = rows.iloc[0]
-    return float(first["value"]), float(first["low"]), float(first["high"])
+def interval(
+    account: Account, table: str, row: Facts, *, form: str = "auroc", names: tuple[str, str] = ("low", "high")
+) -> Text:
+    """The bounds of a number, "0.812 to 0.846"."""
+    if any(words.absent(row[name]) for name in names):
+        return ("no interval",)
+    low, high = (measured(account, table, row, name, form=form) for name in names)
+    return (low, " to ", high)
+
+
+def measured(
+    account: Account, table: str, row: Facts, column: str, *, form: str = "auroc", missing: str = words.DASH
+) -> Number:
+    """A number of one of the evaluation's tables."""
+    return number.of_table(account.evaluate, table, row, column, form=form, kind=account.tested, missing=missing)
 
 
 def of_arm(chosen: Sequence[Line], name: str) -> Line | None:
@@ -129,56 +130,104 @@ def of_arm(chosen: Sequence[Line], name: str) -> Line | None:
     return next((line for line in chosen if line.arm.name == name and math.isfinite(line.value)), None)
 
 
-def sentences(account: Account) -> list[str]:
+def sentences(account: Account) -> list[Markup]:
     """The result in plain words: without privacy, at the strictest and the loosest budget, before fine-tuning.
 
     Each of the two budgets is also held against the matched recipe, lest the recipe's cost pass for that of privacy.
     """
     chosen = lines(account)
-    percent = f"{100 * account.experiment.evaluation.confidence:g}{words.NBSP}%"
     plain, untrained = of_arm(chosen, "eps-inf"), of_arm(chosen, "eps-0")
     private = [line for line in chosen if line.arm.recipe == "private" and math.isfinite(line.value)]
-    findings = len(account.experiment.findings)
-    over = f"over the {findings} findings" if findings > 1 else "for the one finding"
-    told = []
-    if plain:
-        told.append(
-            f"Trained without privacy, the model reaches a mean AUROC of {words.auroc(plain.value)} {over} "
-            f"({percent} interval {words.spread(plain.low, plain.high)})."
-        )
-    ends = private[:1] + private[1:][-1:]
-    for line, which in zip(ends, ("strictest", "loosest"), strict=False):
-        lost = _loss(line.cost, line.cost_low, line.cost_high)
-        told.append(f"At the {which} budget, {line.name}, it is {words.auroc(line.value)}{lost and f', {lost}'}.")
-    for line in ends:
-        lost = _loss(line.matched, line.matched_low, line.matched_high)
-        if lost:
-            told.append(
-                f"Against the matched recipe (same training without clipping and noise), {line.name} is {lost}."
-            )
+    ends = list(zip(private[:1] + private[1:][-1:], ("strictest", "loosest"), strict=False))
+    told: list[Text] = []
+    if plain and plain.mean:
+        reached = "Trained without privacy, the model reaches a mean AUROC of "
+        bounds = (confidence(account), " interval ", *interval(account, "metrics.csv", plain.mean))
+        told.append((reached, _value(account, plain), *_over(account), " (", *bounds, ")."))
+    for line, which in ends:
+        lost = _loss(account, line.cost)
+        told.append((f"At the {which} budget, ", *line.name, ", it is ", _value(account, line), *lost, "."))
+    for line, _ in ends:
+        if lost := _loss(account, line.matched):
+            said = "Against the matched recipe (same training without clipping and noise), "
+            told.append((said, *line.name, " is ", *lost[1:], "."))
     if untrained:
-        from_public = "learnt from public images alone" if account.experiment.pretraining else "with random weights"
-        told.append(
-            f"Before any fine-tuning on the private cohort, {from_public}, it is {words.auroc(untrained.value)}."
-        )
+        start = "learnt from public images alone" if account.experiment.pretraining else "with random weights"
+        before = f"Before any fine-tuning on the private cohort, {start}, it is "
+        told.append((before, _value(account, untrained), "."))
+    told += [_sufficient(account)] if private and plain else []
     if plain and plain.worst:
-        told.append(_worst(plain, private[0] if private else None))
-    return told
+        told.append(_worst(account, plain, private[0] if private else None))
+    return [number.joined(text) for text in told]
 
 
-def _worst(plain: Line, strictest: Line | None) -> str:
-    said = f"The group served worst is {plain.worst}: {words.auroc(plain.worst_value)} without privacy"
+def confidence(account: Account) -> Number:
+    """The confidence of the intervals, as percent."""
+    value = account.experiment.evaluation.confidence
+    return tables.setting(account.name, ("evaluation", "confidence"), value, form="percent")
+
+
+def _over(account: Account) -> Text:
+    findings = account.experiment.findings
+    if len(findings) == 1:
+        return (" for the one finding",)
+    return (" over the ", tables.setting(account.name, ("findings",), findings, form="length"), " findings")
+
+
+def _value(account: Account, line: Line) -> Piece:
+    return measured(account, "metrics.csv", line.mean or {}, "value")
+
+
+def _sufficient(account: Account) -> Text:
+    """The smallest epsilon that is not inferior to no privacy on validation, if any is."""
+    margin = tables.setting(account.name, ("evaluation", "margin"), account.experiment.evaluation.margin)
+    on = ("On validation patients, at a margin of ", margin, " in mean AUROC, ")
+    found = account.summary.get("noninferior")
+    if not found:
+        return (*on, "no epsilon is shown to be non-inferior to training without privacy.")
+    file = f"{account.evaluate}/summary.json"
+    epsilon = number.of_json(file, ("noninferior", "epsilon"), found["epsilon"], kind=account.tested)
+    said = f"the smallest epsilon shown to be non-inferior to training without privacy is ε{words.NBSP}={words.NBSP}"
+    return (*on, said, epsilon, ".")
+
+
+def _worst(account: Account, plain: Line, strictest: Line | None) -> Text:
+    assert plain.worst is not None
+    begun: Text = (
+        "The group served worst is ",
+        named(plain.worst),
+        ": ",
+        _of(account, plain.worst),
+        " without privacy",
+    )
     if strictest is None or not strictest.worst:
-        return f"{said}."
-    value = words.auroc(strictest.worst_value)
-    if strictest.worst == plain.worst:
-        return f"{said}, {value} at {strictest.name}."
-    return f"{said}; at {strictest.name} it is {strictest.worst}: {value}."
+        return (*begun, ".")
+    value = _of(account, strictest.worst)
+    if all(strictest.worst[key] == plain.worst[key] for key in ("group_by", "group")):
+        return (*begun, ", ", value, " at ", *strictest.name, ".")
+    return (*begun, "; at ", *strictest.name, " it is ", named(strictest.worst), ": ", value, ".")
 
 
-def _loss(lost: float, low: float, high: float) -> str:
-    if not math.isfinite(low):
-        return ""
-    change = f"{abs(lost):.3f} {'lower' if lost >= 0 else 'higher'}"
+def _of(account: Account, row: Facts) -> Number:
+    return measured(account, "metrics.csv", row, "value")
+
+
+def group_in(row: Facts) -> str:
+    """The group that a row of a worst group speaks of, which its note names."""
+    return str(row["note"]).split("; ")[0].removeprefix("group ")
+
+
+def named(row: Facts) -> Piece:
+    """The group of a row, in words."""
+    return number.said(words.group(str(row["group_by"]), str(row["group"])))
+
+
+def _loss(account: Account, row: Facts | None) -> Text:
+    if row is None or words.absent(row["value"]) or words.absent(row["low"]):
+        return ()
+    low, high = float(row["low"]), float(row["high"])
+    lost = measured(account, "differences.csv", row, "value", form="size")
     beyond = "" if low > 0 or high < 0 else ", which these test patients cannot tell from no difference"
-    return f"{change} (difference {words.spread(low, high)}{beyond})"
+    which = "lower" if float(row["value"]) >= 0 else "higher"
+    bounds = interval(account, "differences.csv", row)
+    return (", ", lost, f" {which} (difference ", *bounds, f"{beyond})")

@@ -1,187 +1,248 @@
-"""Tables, and those of the data, the trainings and the guarantees; each from an account of the experiment."""
+"""Tables of the page: what they are made of, how they are written, and those of data, trainings and files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
+from markupsafe import Markup
 
-from privrad import config
-from privrad.report import shown, words
+from privrad.report import number, words
 from privrad.report.account import Account, CohortAccount, Model
+from privrad.report.number import NOTHING, Around, Number, Piece, Row
 
 PARTS = ("train", "validation", "test")
-BY = ("ε by PLD", "ε by RDP", "ε by PRV")
+Text = tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place of a table, with a smaller second line."""
+    """What stands in one place of a table, with a smaller second line; code is set as such, what is marked in bold."""
 
-    text: str
-    under: str = ""
+    text: Text
+    under: Text = ()
     code: bool = False
+    marked: bool = False
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """Its numbers, in order."""
+        return tuple(piece for piece in (*self.text, *self.under) if isinstance(piece, Number))
 
 
 @dataclass(frozen=True)
 class Table:
     """A table: the first cell of a row names it; `source` is the file that the numbers come from."""
 
-    caption: str
-    head: tuple[str, ...]
+    caption: Text
+    head: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
     source: str = ""
     numeric: bool = True
 
+    @property
+    def body(self) -> Markup:
+        """The body of the table, each element saying what the numbers in it have in common."""
+        of_body = number.shared([held for row in self.rows for cell in row for held in cell.numbers])
+        rows = Markup("\n").join(_row(row, around=of_body) for row in self.rows)
+        return Markup("<tbody{}>\n{}\n</tbody>").format(number.attributes(of_body, around=NOTHING), rows)
+
+
+Given = Piece | Text | Cell
+
 
 def table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[str | Cell]], *, source: str = "", numeric: bool = True
+    caption: Piece | Text,
+    head: Sequence[Given],
+    rows: Iterable[Sequence[Given]],
+    *,
+    source: str = "",
+    numeric: bool = True,
 ) -> Table:
-    """A table of strings and cells."""
-    cells = tuple(tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in row) for row in rows)
-    return Table(caption, tuple(head), cells, source, numeric)
+    """A table of pieces of text and of cells."""
+    cells = tuple(tuple(map(cell, row)) for row in rows)
+    return Table(_text(caption), tuple(map(cell, head)), cells, source, numeric)
 
 
-def split(cohort: CohortAccount, *, minimum: int) -> Table:
+def cell(given: Given) -> Cell:
+    """A piece of text as a cell."""
+    return given if isinstance(given, Cell) else Cell(_text(given))
+
+
+def _text(given: Piece | Text) -> Text:
+    pieces = given if isinstance(given, tuple) else (given,)
+    return tuple(number.said(piece) if type(piece) is str else piece for piece in pieces)
+
+
+def _row(row: Sequence[Cell], *, around: Around) -> Markup:
+    of_row = number.shared([held for cell in row for held in cell.numbers], around=around)
+    cells = Markup("").join(_cell(cell, first=not place, around=of_row) for place, cell in enumerate(row))
+    return Markup(f"<tr{number.attributes(of_row, around=around)}>{cells}</tr>")
+
+
+def _cell(cell: Cell, *, first: bool, around: Around) -> Markup:
+    of_cell = number.shared(cell.numbers, around=around)
+    text, under = (str(number.joined(pieces, of_cell)) for pieces in (cell.text, cell.under))
+    text = f"<code>{text}</code>" if cell.code else text
+    under = f"<small>{under}</small>" if under else under
+    opening = 'th scope="row"' if first else 'td class="marked"' if cell.marked else "td"
+    said = number.attributes(of_cell, around=around)
+    return Markup(f"<{opening}{said}>{text}{under}</{opening[:2]}>")
+
+
+def arm(account: Account, model: Model | str, *, short: bool = False) -> Text:
+    """An arm, and its seed where there are several, in words; its epsilon leads to the study file."""
+    name = model if isinstance(model, str) else model.arm.name
+    found = account.experiment.arms[name]
+    seeds = account.experiment.seeds
+    seeded: Text = ()
+    if isinstance(model, Model) and len(seeds) > 1:
+        seeded = (", seed ", _setting(account, ("seeds", seeds.index(model.seed)), model.seed))
+    if found.recipe == "matched":
+        return ((f"ε{words.NBSP}=", words.NBSP, "∞, matched") if short else ("no privacy, matched recipe",)) + seeded
+    if found.recipe == "without_privacy":
+        return ((f"ε{words.NBSP}={words.NBSP}∞",) if short else (f"no privacy (ε{words.NBSP}={words.NBSP}∞)",)) + seeded
+    if found.recipe == "none":
+        zero: Text = (f"ε{words.NBSP}={words.NBSP}", number.Said("0"))
+        return zero if short else ("not fine-tuned (", *zero, ")")
+    place = account.experiment.budgets.index(found.epsilon)
+    return (f"ε{words.NBSP}={words.NBSP}", _setting(account, ("budgets", place), found.epsilon), *seeded)
+
+
+def _setting(account: Account, pointer: Sequence[object], value: object, form: str = "number") -> Number:
+    return setting(account.name, pointer, value, form=form)
+
+
+def setting(experiment: str, pointer: Sequence[object], value: object, *, form: str = "number") -> Number:
+    """A number of the study file, below one experiment."""
+    return number.of_json("study", ("experiments", experiment, *pointer), value, form=form, kind="public")
+
+
+def split(cohort: CohortAccount, *, account: Account) -> Table:
     """Images and patients of each part of one cohort, in all, by sex, by age and positive for each finding."""
     balance = cohort.balance
-    filled = balance.groupby(["column", "value"], sort=False)["images"].transform("sum") > 0
-    known = filled & ~balance["value"].isin(shown.UNNAMED)
+    filled = balance.groupby(["column", "value"], sort=False)["images"].transform("max") != 0
+    known = filled & ~balance["value"].isin(words.UNNAMED)
     filled &= known.groupby(balance["column"]).transform("any")
-    said = _said(balance, minimum=minimum)
-    rows = []
+    held = {(row["split"], row["column"], row["value"]): row for row in balance.to_dict("records")}
+    rows: list[list[Given]] = []
     for column, value in dict.fromkeys(zip(balance["column"][filled], balance["value"][filled], strict=True)):
-        cells = [said.get((name, column, value, kind), words.DASH) for name in PARTS for kind in ("patients", "images")]
-        rows.append([_named(str(column), str(value)), *cells])
+        found = [(held.get((name, column, value)), kind) for name in PARTS for kind in ("patients", "images")]
+        rows.append([_named(str(column), str(value)), *(_counted(account, cohort, row, kind) for row, kind in found)])
     head = ["Group", *(f"{part}: {kind}" for part in PARTS for kind in ("patients", "images"))]
     caption = f"The {cohort.role} cohort by part of the split"
-    return table(caption, head, rows, source=f"split/{cohort.role}/balance.csv")
+    return table(caption, head, rows, source=f"{account.name}/split/{cohort.role}/balance.csv")
 
 
-def _said(balance: pd.DataFrame, *, minimum: int) -> dict[tuple[str, str, str, str], str]:
-    """The counts of a balance as they are shown, by part, column, value and kind.
-
-    The parts of the split add up to the cohort, and sexes or age bands to their part: a total that is shown beside them
-    gives none of them away. Findings overlap and stand alone.
-    """
-    total = balance["split"].where(balance["column"] != "all", "")
-    said: dict[tuple[str, str, str, str], str] = {}
-    for _, part in balance.groupby([total, "column"], sort=False):
-        keys = list(part[["split", "column", "value"]].itertuples(index=False, name=None))
-        for kind in ("patients", "images"):
-            shown_as = words.counts([float(number) for number in part[kind]], minimum=minimum)
-            said |= {(*key, kind): text for key, text in zip(keys, shown_as, strict=True)}
-    return said
+def kind_of(cohort: CohortAccount) -> number.Kind:
+    """What protects a count of a cohort."""
+    return "suppressed" if cohort.declared.sensitivity == "private" else "public"
 
 
-def _named(column: str, value: str) -> str:
+def _counted(account: Account, cohort: CohortAccount, row: dict[object, object] | None, column: str) -> Piece:
+    if row is None:
+        return words.DASH
+    folder = f"{account.name}/split/{cohort.role}"
+    return number.of_table(
+        folder, "balance.csv", row, column, form="count", kind=kind_of(cohort), missing=words.WITHHELD
+    )
+
+
+def _named(column: str, value: str) -> Piece:
     if column == "all":
         return "all"
     if column in ("sex", "age"):
-        return f"{column}: {words.group(column, value)}"
-    return words.finding(column)
+        return number.said(f"{column}: {words.group(column, value)}")
+    return number.said(words.finding(column))
 
 
-def refused(cohorts: Sequence[CohortAccount], experiment: config.Experiment) -> Table:
-    """How many images were refused, where and why."""
-    counts: dict[tuple[str, str], dict[str, str]] = {}
-    for cohort in cohorts:
-        minimum = shown.minimum_of(cohort.declared, experiment)
-        for step, reasons in (("ingest", cohort.refused), ("prepare", cohort.refused_in_preparation)):
-            met = {reason: float(count) for reason, count in sorted(reasons.items()) if count}
-            said = words.counts(list(met.values()), minimum=minimum)
-            if step == "ingest":  # no total is shown that these add up to
-                said = [words.count(count, minimum=minimum) for count in met.values()]
-            for reason, text in zip(met, said, strict=True):
-                counts.setdefault((step, reason), {})[cohort.role] = text
-    rows = [
-        [f"{step}: {reason.replace('_', ' ')}", *(held.get(cohort.role, "0") for cohort in cohorts)]
-        for (step, reason), held in sorted(counts.items())
-    ]
-    head = ["Step and reason", *(f"Images of the {cohort.role} cohort" for cohort in cohorts)]
-    return table("Images refused, and why", head, rows, source="ingest/<cohort>/refused.csv, prepare/<cohort>/")
+def accepted(cohort: CohortAccount, *, account: Account, column: str) -> Number:
+    """How many images, or patients, of a cohort were accepted: all parts of the split together."""
+    everything = cohort.balance[cohort.balance["column"] == "all"]
+    hidden = [text for text in everything.get(f"{column}_shown", []) if text]
+    if hidden:
+        text = hidden[0] if len(everything) == 1 else words.WITHHELD
+    else:
+        text = words.number(int(everything[column].sum()))
+    row: Row = frozenset({("column", "all")})
+    return Number(text, f"{account.name}/split/{cohort.role}/balance.csv", column, row, "count", kind_of(cohort))
 
 
 def trainings(account: Account) -> Table:
     """What each arm was trained by."""
     rows = [_training(account, model) for model in by_arm(account)]
-    head = (
-        "Arm",
-        "Start",
-        "Clipping and noise",
-        "Activation",
-        "Learning rate",
-        "Length",
-        "Augmentation",
-        "Weights (SHA-256)",
-    )
+    head = ("Arm", "Start", "Clipping and noise", "Activation", "Learning rate", "Length", "Augmentation")
     return table(
         "Fine-tuning on the private cohort",
-        head,
+        [*head, "Weights (SHA-256)"],
         rows,
-        source="finetune/<arm>/seed-<seed>/training.json",
+        source=f"{account.name}/finetune/<arm>/seed-<seed>/certificate.json",
         numeric=False,
     )
 
 
-def _training(account: Account, model: Model) -> list[str | Cell]:
-    experiment, arm = account.experiment, model.arm
+def _training(account: Account, model: Model) -> list[Given]:
+    experiment, of = account.experiment, model.arm
     start = "pretrained" if experiment.pretraining else "random weights"
-    seeded = f", seed {model.seed}" if len(experiment.seeds) > 1 else ""
-    digest = str(
-        model.certificate.get("weights_sha256") or model.certificate.get("model", {}).get("weights_sha256") or ""
-    )
-    weights = Cell(digest[:12] or words.DASH, code=True)
-    name = words.arm(arm.name, epsilon=arm.epsilon) + seeded
-    if arm.recipe == "none":
-        return [name, start, words.DASH, arm.activation, words.DASH, "not fine-tuned", words.DASH, weights]
-    if arm.recipe == "without_privacy":
-        recipe = experiment.training.without_privacy
+    weights = Cell((stated(account, model, ("model", "weights_sha256"), form="hash"),), code=True)
+    begin: list[Given] = [arm(account, model), start]
+    if of.recipe == "none":
+        return [*begin, words.DASH, of.activation, words.DASH, "not fine-tuned", words.DASH, weights]
+    if of.recipe == "without_privacy":
+        recipe, at = experiment.training.without_privacy, ("training", "without_privacy")
         turned = recipe.augmentation
-        views = Cell(f"flip {turned.flip:g}", f"rotation ±{turned.rotation_degrees:g}°") if turned else Cell("none")
-        length = Cell(f"{words.number(recipe.epochs)} epochs", f"batch {recipe.batch}")
-        return [name, start, "none", arm.activation, words.number(recipe.learning_rate), length, views, weights]
-    noise = model.certificate.get("noise_multiplier")
-    clipped = Cell(f"σ = {words.number(noise)}", f"norm {experiment.privacy.clipping_norm:g}")
-    clipped = clipped if arm.recipe == "private" else Cell("none")
+        views = Cell(("none",))
+        if turned:
+            flip = _setting(account, (*at, "augmentation", "flip"), turned.flip)
+            angle = _setting(account, (*at, "augmentation", "rotation_degrees"), turned.rotation_degrees)
+            views = Cell(("flip ", flip), ("rotation ±", angle, "°"))
+        length = Cell(
+            (_setting(account, (*at, "epochs"), recipe.epochs), " epochs"),
+            ("batch ", _setting(account, (*at, "batch"), recipe.batch)),
+        )
+        rate = _setting(account, (*at, "learning_rate"), recipe.learning_rate)
+        return [*begin, "none", of.activation, rate, length, views, weights]
+    clipped = Cell(("none",))
+    if of.recipe == "private":
+        norm = _setting(account, ("privacy", "clipping_norm"), experiment.privacy.clipping_norm)
+        clipped = Cell((f"σ{words.NBSP}=", words.NBSP, stated(account, model, ("noise_multiplier",))), ("norm ", norm))
     length = Cell(
-        f"{words.number(experiment.privacy.steps)} steps", f"expected batch {experiment.privacy.expected_batch}"
+        (_setting(account, ("privacy", "steps"), experiment.privacy.steps), " steps"),
+        ("expected batch ", _setting(account, ("privacy", "expected_batch"), experiment.privacy.expected_batch)),
     )
-    rate = words.number(experiment.training.learning_rate)
-    return [name, start, clipped, arm.activation, rate, length, "none", weights]
+    rate = _setting(account, ("training", "learning_rate"), experiment.training.learning_rate)
+    return [*begin, clipped, of.activation, rate, length, "none", weights]
+
+
+def stated(account: Account, model: Model, pointer: Sequence[str], *, form: str = "number") -> Number:
+    """A number of a model's certificate; a dash where it states none.
+
+    Only the weights of a private model depend on training patients, through the mechanism; the rest follows from the
+    declared plan.
+    """
+    value: object = model.certificate
+    for part in pointer:
+        value = value.get(part) if isinstance(value, dict) else None
+    file = f"{account.name}/finetune/{model.arm.name}/seed-{model.seed}/certificate.json"
+    kind: number.Kind = "public"
+    if pointer == ("model", "weights_sha256") and account.tested == "suppressed":
+        kind = "epsilon" if model.arm.recipe in ("private", "none") else "suppressed"
+    return number.of_json(file, pointer, value, form=form if value is not None else "number", kind=kind)
 
 
 def by_arm(account: Account) -> list[Model]:
     """The trainings in the order in which the report names their arms."""
-    return [model for arm in shown.ordered(account) for model in account.models if model.arm.name == arm.name]
+    order = {name: place for place, name in enumerate(arms(account))}
+    return sorted(account.models, key=lambda model: order[model.arm.name])
 
 
-def certificates(account: Account) -> Table:
-    """What the certificate of each private training states."""
-    rows = []
-    for model in by_arm(account):
-        held, kind = model.certificate, shown.protection(model)
-        if model.arm.recipe != "private":
-            continue
-        checks = held.get("epsilon_by") or held.get("accountants") or {}
-        nominal = words.number(held.get("nominal_epsilon", held.get("target_epsilon")))
-        stated = words.number(held["epsilon"]) if kind == "protected" else "none"
-        rows.append(
-            [words.arm(model.arm.name, epsilon=model.arm.epsilon), stated, nominal]
-            + [
-                words.number(held.get(name))
-                for name in ("noise_multiplier", "sample_rate", "steps", "delta", "clipping_norm")
-            ]
-            + [words.number(checks.get(name)) for name in ("pld", "rdp", "prv")]
-        )
-    head = ("Arm", "ε guaranteed", "ε nominal", "σ", "Sampling rate", "Steps", "δ", "Clipping norm", *BY)
-    return table(
-        "The guarantee of each private training", head, rows, source="finetune/<arm>/seed-<seed>/certificate.json"
-    )
+def arms(account: Account) -> list[str]:
+    """The arms as the report names them: epsilon 0, the budgets, then without privacy, the matched recipe last."""
+    found = account.experiment.arms.values()
+    return [arm.name for arm in sorted(found, key=lambda arm: (arm.epsilon, arm.recipe == "matched"))]
 
 
 def sources(account: Account) -> Table:
     """The files that the numbers come from, with their hashes."""
-    rows = [[Cell(path, code=True), Cell(digest, code=True)] for path, digest in account.sources.items()]
+    rows = [[Cell((path,), code=True), Cell((digest,), code=True)] for path, digest in account.sources.items()]
     return table("Files behind the numbers", ("File", "SHA-256"), rows, numeric=False)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 LEGEND = {
     "private": "private, with interval",
@@ -12,11 +15,22 @@ LEGEND = {
     "eps-inf-matched": "∞: no privacy, matched recipe",
 }
 GROUPS = {"F": "female", "M": "male", "U": "unknown", "True": "bedside", "False": "not bedside"}
+BOTH = " & "
+UNNAMED = frozenset(("U", "unknown", "outside"))
+TOO_FEW = "too few"
 UNKNOWN = "not estimable"
 WITHHELD = "withheld"
 DASH = "\N{EN DASH}"
 NBSP = "\N{NO-BREAK SPACE}"
+SPACES = re.compile("[ \t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
+LONGEST = 60
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def flat(text: str) -> str:
+    """Text from data as one line: no line breaks, no control or direction characters."""
+    spaced = SPACES.sub(" ", text).strip(" ")
+    return "".join(letter for letter in spaced if not unicodedata.category(letter).startswith("C"))
 
 
 def finding(name: str) -> str:
@@ -24,15 +38,30 @@ def finding(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+def grouping(column: str) -> str:
+    """What images are grouped by, in words: "age", "sex and age", "number of findings"."""
+    return "number of findings" if column == "findings" else column.replace("_", " ").replace(BOTH, " and ")
+
+
 def group(column: str, value: str) -> str:
-    """A group in words: "female", "30 to 59 years"."""
+    """A group in words: "female", "30 to 59 years", "female, 30 to 59 years", "3 or more findings".
+
+    A value of the data's own is one line of at most LONGEST letters.
+    """
+    parts = list(zip(column.split(BOTH), value.split(BOTH), strict=False))
+    if len(parts) > 1 and column.count(BOTH) == value.count(BOTH):
+        return ", ".join(group(*part) for part in parts)
+    if column == "findings" and value.rstrip("+").isdecimal():
+        counted = f"{value.rstrip('+')} or more" if value.endswith("+") else {"0": "no"}.get(value, value)
+        return f"{counted} finding{'s' * (value != '1' and value != '0')}"
     if column == "age" and value.startswith("["):
         low, high = (float(edge) for edge in value[1:-1].split(","))
         if math.isinf(high):
             return f"{low:g} years or older"
         last = f"{high - 1:g}" if high.is_integer() else f"under {high:g}"
         return f"under {high:g} years" if low == 0 else f"{low:g} to {last} years"
-    return GROUPS.get(value, value)
+    named = GROUPS.get(value) or flat(value)
+    return named if len(named) <= LONGEST else f"{named[: LONGEST - 1]}…"
 
 
 def arm(name: str, *, epsilon: float) -> str:
@@ -57,11 +86,6 @@ def auroc(value: float) -> str:
     return f"{value:.3f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else UNKNOWN
 
 
-def spread(low: float, high: float) -> str:
-    """An interval, "0.812 to 0.846"."""
-    return f"{auroc(low)} to {auroc(high)}" if math.isfinite(low) and math.isfinite(high) else "no interval"
-
-
 def number(value: object) -> str:
     """A count with thin spaces, or any other number as briefly as it can be said; what is missing is a dash."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -76,23 +100,55 @@ def number(value: object) -> str:
     return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if isinstance(value, int | float) else str(value)
 
 
-def count(value: float, *, minimum: int) -> str:
-    """A count, hidden as "<minimum" when it is above 0 and below `minimum`; with a minimum of 0 nothing is hidden."""
-    return f"<{minimum}" if 0 < value < minimum else number(int(value))
+def percent(value: float) -> str:
+    """A share as percent, to three digits: "95 %", "1.99 %"."""
+    return f"{100 * value:.3g}{NBSP}%"
 
 
-def counts(values: Sequence[float], *, minimum: int) -> list[str]:
-    """The parts of a total that is shown: as `count`, and what would give a hidden part away is withheld.
+def signed(value: float) -> str:
+    """Three decimals with their sign: "+0.012"."""
+    return auroc(value) if not math.isfinite(value) or value < 0 else f"+{value:.3f}"
 
-    As long as the hidden ones are a single part, or come to less than `minimum`, the least of the others is withheld.
+
+def probability(value: float) -> str:
+    """A p-value to three decimals, or that it is below 0.001."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def written(value: Any, *, form: str) -> str:
+    """A value in one of the forms of the page.
+
+    auroc: three decimals; signed: these with a sign; size: these without one;
+    percent: of a share, three digits; p: three decimals or "<0.001";
+    count and number: see `number`; length: how many items; hash: the first twelve hexadecimal digits.
+    Raises ValueError for another form.
     """
-    hidden = [value for value in values if 0 < value < minimum]
-    withheld: set[int] = set()
-    for at in sorted(range(len(values)), key=lambda at: values[at]):
-        if hidden and values[at] >= minimum and (len(hidden) == 1 or sum(hidden) < minimum):
-            withheld.add(at)
-            hidden.append(values[at])
-    return [WITHHELD if at in withheld else count(value, minimum=minimum) for at, value in enumerate(values)]
+    if form == "hash":
+        return str(value)[:12]
+    if form == "length":
+        return number(len(value))
+    if form in ("number", "count"):
+        return number(value)
+    forms = {
+        "auroc": auroc,
+        "signed": signed,
+        "size": lambda number: auroc(abs(number)),
+        "percent": percent,
+        "p": probability,
+    }
+    if form not in forms:
+        raise ValueError(f"form {form!r} is none of {', '.join([*forms, 'number', 'count', 'length', 'hash'])}")
+    return forms[form](float(value))
+
+
+def absent(value: Any) -> bool:
+    """Whether a cell of a table holds nothing."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def plain(value: Any) -> str:
+    """A key of a table as it stands in the file; nothing where the cell is empty."""
+    return "" if absent(value) else str(value)
 
 
 def listed(items: Sequence[str]) -> str:

@@ -1,0 +1,139 @@
+"""Table 1 and supplementary Tables 2 to 8 of the paper, from the study's own numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from privrad.report import words
+from privrad.report.figures import axis, grid
+from privrad.report.figures.averages import MEASURES
+from privrad.report.figures.rows import SHOWN, of_metric
+from privrad.report.figures.style import NARROW
+from privrad.report.measurements import Measurements
+
+COUNTS = ("patients", "images")
+KEYS = ("quantity", "finding", "arm", "epsilon", "seed", "group_by", "group")
+NUMBERS = ("value", "low", "high", "sd", "pooled_sd", "note")
+BESIDE = {"auroc": "sampling σ (pooled σ)", "accuracy_difference": "interval"}
+Row = Mapping[str, Any]
+
+
+def of_groups(tables: Measurements) -> pd.DataFrame:
+    """Table 1, a row a number: counts of the test images, AUROC and accuracy difference, by sex and by age.
+
+    `quantity` is patients, images, cases (images with the finding), auroc or accuracy_difference (the paper's
+    "statistical parity difference"); pooled_sd is the paper's sigma, sd the sampling spread of the mean.
+    """
+    metrics = axis.first_seeds(tables.metrics)
+    metrics = metrics[(metrics["metric"] == "auroc") & metrics["group_by"].isin(("all", "sex", "age"))]
+    means = metrics[metrics["finding"] == "mean"]
+    once = means.drop_duplicates(["group_by", "group"])
+    cases = metrics[metrics["finding"] != "mean"].drop_duplicates(["group_by", "group", "finding"])
+    gaps = axis.first_seeds(tables.fairness)
+    gaps = gaps[(gaps["finding"] == "mean") & gaps["group_by"].isin(("sex", "age"))]
+    parts = [_counted(once, count, quantity=count) for count in COUNTS]
+    parts += [_counted(cases, "positives", quantity="cases"), means.assign(quantity="auroc")]
+    parts += [of_metric(gaps, "accuracy_difference").assign(quantity="accuracy_difference")]
+    kept = [*KEYS, *NUMBERS, f"value{SHOWN}"]
+    return pd.concat([part.reindex(columns=kept) for part in parts if len(part)] or [pd.DataFrame(columns=kept)])
+
+
+def _counted(table: pd.DataFrame, count: str, *, quantity: str) -> pd.DataFrame:
+    """Counts as values, of no arm; a hidden one keeps what is said in its place."""
+    said = table.get(f"{count}{SHOWN}", "")
+    blank: dict[str, Any] = {"quantity": quantity, "arm": "", "epsilon": math.nan, "note": ""}
+    held = table[["finding", "group_by", "group"]].assign(**blank)
+    return held.assign(value=table[count].astype(float), **{f"value{SHOWN}": said})
+
+
+def draw_groups(tables: Measurements, *, width: float) -> Figure | None:
+    """Table 1: a column a group, side by side as far as the width allows; None when nothing was measured."""
+    table = of_groups(tables)
+    if table.empty:
+        return None
+    groups = list(table[["group_by", "group"]].drop_duplicates().itertuples(index=False, name=None))
+    most = 8 if width > NARROW else 3
+    parts = [groups[start : start + most] for start in range(0, len(groups), most)]
+    even = math.ceil(len(groups) / len(parts))
+    parts = [groups[start : start + even] for start in range(0, len(groups), even)]
+    return grid.draw([_groups_block(table, part) for part in parts], width=width)
+
+
+def _groups_block(table: pd.DataFrame, groups: Sequence[tuple[str, str]]) -> grid.Block:
+    held = {(row["quantity"], row["finding"], row["arm"], row["group_by"], row["group"]): row for row in _dicts(table)}
+    arms = {str(row["arm"]): float(row["epsilon"]) for row in _dicts(table[table["arm"] != ""])}
+    findings = list(dict.fromkeys(table.loc[table["quantity"] == "cases", "finding"]))
+
+    def line(name: str, quantity: str, finding: str = "mean", arm: str = "") -> list[grid.Cell]:
+        return [name, *(_cell(held.get((quantity, finding, arm, *group))) for group in groups)]
+
+    rows: list[list[grid.Cell]] = [["Test images"], *(line(count.capitalize(), count) for count in COUNTS)]
+    rows += [["Cases"], *(line(words.finding(finding), "cases", finding) for finding in findings)]
+    for quantity, said in (("auroc", "AUROC, mean over findings"), ("accuracy_difference", "Accuracy difference")):
+        mine = [arm for arm in axis.ordered(arms) if ((table["arm"] == arm) & (table["quantity"] == quantity)).any()]
+        rows += [[f"{said}; below: {BESIDE[quantity]}"]] * bool(mine)
+        rows += [line(words.column(arm, epsilon=arms[arm]), quantity, arm=arm) for arm in mine]
+    heads = [words.group(*group) if group[0] != "all" else "all" for group in groups]
+    return grid.Block("Cases and results by group", ["", *(head.replace(" years", "\nyears") for head in heads)], rows)
+
+
+def of_findings(tables: Measurements) -> pd.DataFrame:
+    """Supplementary Tables 2 to 8: the rows of metrics of each arm and finding, over all test images."""
+    metrics = axis.first_seeds(tables.metrics)
+    chosen = metrics[metrics["group_by"] == "all"]
+    return pd.concat([of_metric(chosen, metric) for metric in MEASURES])
+
+
+def draw_findings(tables: Measurements, *, width: float) -> Figure | None:
+    """A table an arm: AUROC, accuracy, sensitivity and specificity of each finding with intervals."""
+    table = of_findings(tables)
+    if table.empty:
+        return None
+    arms = {str(row["arm"]): float(row["epsilon"]) for row in _dicts(table)}
+    blocks = [_findings_block(table[table["arm"] == arm], arm, arms[arm]) for arm in axis.ordered(arms)]
+    return grid.draw(blocks, width=width, abreast=2 if width > NARROW else 1)
+
+
+def _findings_block(table: pd.DataFrame, arm: str, epsilon: float) -> grid.Block:
+    held = {(row["finding"], row["metric"]): row for row in _dicts(table)}
+    findings = sorted(dict.fromkeys(table["finding"]), key=lambda finding: finding == "mean")
+    said = words.arm(arm, epsilon=epsilon)
+    rows = [
+        [words.finding(finding), *(_cell(held.get((finding, metric)), between=True) for metric in MEASURES)]
+        for finding in findings
+    ]
+    title = said if said.startswith("ε") else said[:1].upper() + said[1:]
+    return grid.Block(title, ["", *MEASURES.values()], rows)
+
+
+def _dicts(table: pd.DataFrame) -> Iterable[Row]:
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _cell(row: Row | None, *, between: bool = False) -> grid.Cell:
+    """A number and its spread, or what is said in its place."""
+    if row is None:
+        return words.DASH
+    said, value, quantity = row.get(f"value{SHOWN}"), float(row["value"]), row.get("quantity", "")
+    if isinstance(said, str) and said:
+        return said
+    if not math.isfinite(value):
+        return words.DASH
+    if quantity in ("cases", *COUNTS):
+        return words.number(int(value))
+    low, high = float(row["low"]), float(row["high"])
+    to = words.DASH if between else " to "
+    interval = f"{words.auroc(low)}{to}{words.auroc(high)}" if math.isfinite(low) and math.isfinite(high) else ""
+    if quantity == "accuracy_difference":
+        sign = "+" if round(value, 3) > 0 else ""
+        return sign + words.auroc(round(value, 3) + 0.0), interval
+    return words.auroc(value), interval if between else f"{_spread(row['sd'])} ({_spread(row['pooled_sd'])})"
+
+
+def _spread(value: float) -> str:
+    return words.auroc(float(value)) if math.isfinite(float(value)) else words.DASH

@@ -1,0 +1,98 @@
+"""How many images of a cohort went which way: found, refused and why, accepted, prepared, and split into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from privrad.report import number, words
+from privrad.report.account import Account, CohortAccount
+from privrad.report.number import Number, Piece
+from privrad.report.tables import PARTS, accepted, kind_of
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Images refused for one reason."""
+
+    reason: Piece
+    count: Number
+
+
+@dataclass(frozen=True)
+class SplitPart:
+    """One part of the split."""
+
+    name: str
+    images: Number
+    patients: Number
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The way of a cohort's images."""
+
+    found: Number
+    at_ingest: Sequence[Refused]
+    images: Number
+    patients: Number
+    at_preparation: Sequence[Refused]
+    prepared: Number
+    parts: Sequence[SplitPart]
+
+
+def of(cohort: CohortAccount, *, account: Account) -> Flow:
+    """The way of the images of one cohort, with its counts as they may be shown."""
+    rows = cohort.flow.to_dict("records")
+    return Flow(
+        found=_step(account, cohort, rows, "found"),
+        at_ingest=_refused(account, cohort, rows, "ingest"),
+        images=replace(accepted(cohort, account=account, column="images"), text=_text(_row(rows, "accepted"))),
+        patients=accepted(cohort, account=account, column="patients"),
+        at_preparation=_refused(account, cohort, rows, "prepare"),
+        prepared=_step(account, cohort, rows, "prepared"),
+        parts=_parts(account, cohort),
+    )
+
+
+def _step(account: Account, cohort: CohortAccount, rows: Sequence[Mapping[Any, Any]], step: str) -> Number:
+    folder = "ingest" if step == "found" else "prepare"
+    file = f"{account.name}/{folder}/{cohort.role}"
+    return Number(_text(_row(rows, step)), file, f"computed:{step}", form="count", kind=kind_of(cohort))
+
+
+def _row(rows: Sequence[Mapping[Any, Any]], step: str) -> Mapping[Any, Any]:
+    return next(row for row in rows if row["step"] == step)
+
+
+def _refused(account: Account, cohort: CohortAccount, rows: Sequence[Mapping[Any, Any]], step: str) -> list[Refused]:
+    found = []
+    for row in rows:
+        if row["step"] != step or row["count"] == 0:
+            continue
+        reason, kind = str(row["reason"]), kind_of(cohort)
+        file = f"{account.name}/{step}/{cohort.role}"
+        count = Number(_text(row), file, f"computed:refused:{reason}", form="count", kind=kind)
+        if step == "ingest":
+            count = Number(_text(row), f"{file}/refused.csv", "count", frozenset({("reason", reason)}), "count", kind)
+        found.append(Refused(number.said(reason.replace("_", " ")), count))
+    return found
+
+
+def _parts(account: Account, cohort: CohortAccount) -> list[SplitPart]:
+    balance, kind = cohort.balance, kind_of(cohort)
+    folder = f"{account.name}/split/{cohort.role}"
+    parts = []
+    for row in balance[balance["column"] == "all"].to_dict("records"):
+        images, patients = (
+            number.of_table(folder, "balance.csv", row, name, form="count", kind=kind, missing=words.WITHHELD)
+            for name in ("images", "patients")
+        )
+        parts.append(SplitPart(str(row["split"]), images, patients))
+    return sorted(parts, key=lambda part: PARTS.index(part.name) if part.name in PARTS else len(PARTS))
+
+
+def _text(row: Mapping[Any, Any]) -> str:
+    hidden = str(row.get("count_shown") or "")
+    return hidden or (words.WITHHELD if words.absent(row["count"]) else words.number(int(row["count"])))

@@ -1,0 +1,131 @@
+"""What the certificates guarantee: tables of epsilons, of an attacker's gain, and of the ledger's entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from privrad.privacy import accounting
+from privrad.report import number, words
+from privrad.report.account import Account, Model
+from privrad.report.number import Number
+from privrad.report.shown import protection
+from privrad.report.tables import Cell, Given, Table, Text, arm, by_arm, stated, table
+
+BY = ("pld", "rdp", "prv")
+RATES = ("0.001", "0.01", "0.1")
+
+
+def private(account: Account) -> list[Model]:
+    """The private trainings, in the order of the report."""
+    return [model for model in by_arm(account) if model.arm.recipe == "private"]
+
+
+def certificates(account: Account) -> Table:
+    """What the certificate of each private training states."""
+    rows: list[list[Given]] = []
+    for model in private(account):
+        held: Given = stated(account, model, ("epsilon",)) if protection(model) == "protected" else "none"
+        terms = [
+            stated(account, model, (name,))
+            for name in ("nominal_epsilon", "noise_multiplier", "sample_rate", "steps", "delta", "clipping_norm")
+        ]
+        checks = [stated(account, model, ("accountants", by)) for by in BY]
+        rows.append([arm(account, model), held, *terms, *checks])
+    head = ("Arm", "ε guaranteed", "ε nominal", "σ", "Sampling rate", "Steps", "δ", "Clipping norm")
+    source = f"{account.name}/finetune/<arm>/seed-<seed>/certificate.json"
+    by = (f"ε by {name.upper()}" for name in BY)
+    return table("The guarantee of each private training", [*head, *by], rows, source=source)
+
+
+def attackers(account: Account) -> Table:
+    """The most that any membership-inference attack can reach against each private training."""
+    rows: list[list[Given]] = []
+    for model in private(account):
+        which = _attacker(model)
+        caught = [stated(account, model, (which, "true_positive_rate", rate), form="percent") for rate in RATES]
+        advantage = stated(account, model, (which, "membership_advantage"), form="percent")
+        rows.append([arm(account, model), *caught, advantage])
+    seeded = any(protection(model) == "seeded" for model in private(account))
+    caption = "What an attacker can gain at most" + (", were the noise not seeded" if seeded else "")
+    percents = [number.Said(words.percent(float(rate))) for rate in RATES]
+    head: list[Given] = ["Arm", *(("Recognised, with ", said, " wrongly named") for said in percents), "Advantage"]
+    source = f"{account.name}/finetune/<arm>/seed-<seed>/certificate.json"
+    return table(caption, head, rows, source=source)
+
+
+def _attacker(model: Model) -> str:
+    return "attacker" if model.certificate.get("attacker") else "nominal_attacker"
+
+
+def attacked(account: Account) -> Markup:
+    """A sentence on the attacker's gain from the most and from the least private training; empty without any."""
+    models = private(account)
+    if not models or not models[0].certificate.get(_attacker(models[0])):
+        return Markup("")
+    said: Text = ("Whoever sees a model and knows all other images recognises, while wrongly naming ",)
+    said += (number.Said(words.percent(0.01)), " of those who did not take part, at most ")
+    ends = models if len(models) == 1 else [models[0], models[-1]]
+    where = (_attacker(models[0]), "true_positive_rate", RATES[1])
+    shares = [stated(account, model, where, form="percent") for model in ends]
+    parts: list[Text] = [
+        (share, " of those who did (", *arm(account, model), ")") for share, model in zip(shares, ends, strict=True)
+    ]
+    return number.joined((*said, *parts[0], *(piece for part in parts[1:] for piece in (" or ", *part)), "."))
+
+
+def entries(account: Account) -> Table:
+    """What the certificates state of the ledger: each run's entry, and what the cohort had spent by then."""
+    rows: list[list[Given]] = []
+    for model in by_arm(account):
+        ledger, so_far = model.certificate.get("ledger") or {}, model.certificate.get("cohort_so_far") or {}
+        if model.arm.recipe == "none" or not ledger:
+            continue
+        facts = [stated(account, model, ("cohort_so_far", name)) for name in ("epsilon", "delta")]
+        charged = str(so_far.get("this_run") or words.DASH)
+        head = stated(account, model, ("ledger", "head"), form="hash")
+        run = stated(account, model, ("ledger", "run_id"), form="hash")
+        entry = stated(account, model, ("ledger", "entry"), form="count")
+        codes: list[Given] = [Cell((run,), code=True), entry, Cell((head,), code=bool(ledger.get("head")))]
+        rows.append([arm(account, model), charged, *facts, *codes])
+    head_row = ("Arm", "Charged as", "ε of the cohort so far", "δ", "Run", "Entry", "Head of the ledger")
+    source = f"{account.name}/finetune/<arm>/seed-<seed>/certificate.json"
+    return table("What the ledger holds of these trainings, by their certificates", head_row, rows, source=source)
+
+
+def composed(account: Account) -> Number | None:
+    """The epsilon, by PLD, of whoever holds all private models of the experiment; None for less than two of them."""
+    held = [model.certificate for model in private(account)]
+    facts = ("noise_multiplier", "sample_rate", "steps")
+    if len(held) < 2 or any(one.get(fact) is None for one in held for fact in facts):
+        return None
+    epsilon = accounting.compose([_run(one) for one in held], delta=account.experiment.privacy.delta)
+    return Number(words.number(epsilon), f"{account.name}/finetune", "computed:composed_epsilon")
+
+
+def _run(certificate: Mapping[str, Any]) -> accounting.Run:
+    return accounting.Run(
+        noise_multiplier=float(certificate["noise_multiplier"]),
+        sample_rate=float(certificate["sample_rate"]),
+        steps=int(certificate["steps"]),
+    )
+
+
+def of_patient(account: Account) -> list[Markup]:
+    """The patient's epsilon of each private training whose unit is the record, from its certificate."""
+    told: list[Markup] = []
+    for model in private(account):
+        other = model.certificate.get("other_unit") or {}
+        name = "epsilon" if other.get("epsilon") is not None else "nominal_epsilon"
+        if other.get("unit") == "patient" and other.get(name) is not None:
+            reached = stated(account, model, ("other_unit", name))
+            images = stated(account, model, ("other_unit", "images"), form="count")
+            told.append(number.joined((*arm(account, model), ": ", reached, " for a patient with ", images, " images")))
+    return list(dict.fromkeys(told))
+
+
+def not_covered(models: Sequence[Model]) -> list[str]:
+    """What the certificates say that they do not cover, each once."""
+    return list(dict.fromkeys(item for model in models for item in model.certificate.get("not_covered", ())))
