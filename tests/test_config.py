@@ -204,6 +204,13 @@ def test_a_private_cohort_takes_no_noise_that_can_be_subtracted(changed: Callabl
         changed(**keys, privacy__noise="reproducible")
 
 
+def test_a_private_cohort_shows_no_counts_of_single_patients(changed: Callable[..., config.Experiment]) -> None:
+    keys = given_to("private", sensitivity="private") | {"budgets": [2], "privacy__noise": "release"}
+    assert changed(**keys, evaluation__minimum_cell=5).evaluation.minimum_cell == 5
+    with pytest.raises(config.ConfigError, match="minimum_cell 4 would let counts of single patients"):
+        changed(**keys, evaluation__minimum_cell=4)
+
+
 def test_a_private_cohort_trains_without_privacy_only_on_request(changed: Callable[..., config.Experiment]) -> None:
     keys = given_to("private", sensitivity="private") | {"privacy__noise": "release"}
     with pytest.raises(config.ConfigError, match="allow_unprotected: true"):
@@ -330,6 +337,24 @@ def test_an_arm_depends_on_what_its_training_uses_alone(changed: Callable[..., c
     before, after = changed(), changed(privacy__delta=1e-4, budgets=[2, 5, "inf"], evaluation__redraws=70)
     same = {name for name, arm in before.arms.items() if before.settings(arm) == after.settings(after.arms[name])}
     assert same == {"eps-0", "eps-inf-matched", "eps-inf"}
+
+
+@pytest.mark.parametrize(
+    ("layout", "sensitivity", "may"),
+    [
+        ("nih_cxr14", "public", True),
+        ("mimic_cxr_jpg", "public", False),
+        ("mimic_cxr_jpg", "synthetic", True),
+        ("nih_cxr14", "private", False),
+    ],
+)
+def test_pictures_under_a_signed_agreement_may_not_leave(layout: str, sensitivity: str, may: bool) -> None:
+    phantom = {"phantom": {"patients": 5, "style": "public"}} if sensitivity == "synthetic" else {"root": "/data"}
+    budget = {"budget": {"epsilon": 1, "delta": 1e-6}} if sensitivity == "private" else {}
+    cohort = config.Cohort.model_validate(
+        {"id": "cohort", "layout": layout, "sensitivity": sensitivity, "labels": {}, **phantom, **budget}
+    )
+    assert cohort.redistributable is may
 
 
 def test_a_study_cannot_be_changed_after_it_was_checked(edited: Load) -> None:

@@ -32,6 +32,7 @@ def _none(value: object) -> object:
 Epsilon = Annotated[float, Field(gt=0, allow_inf_nan=True), BeforeValidator(_infinite)]
 Unit = Literal["patient", "record"]
 Minutes = Annotated[float, Field(ge=0, le=100_000)]
+FEWEST_SHOWN = 5
 
 
 class Phantom(Frozen):
@@ -65,6 +66,11 @@ class Cohort(Frozen):
     labels: dict[Name, str]
     columns: dict[str, str] = {}
     budget: Budget | None = None
+
+    @property
+    def redistributable(self) -> bool:
+        """Whether its pictures may leave: drawn ones, and public ones that need no signed agreement."""
+        return self.sensitivity == "synthetic" or (self.sensitivity == "public" and self.layout != "mimic_cxr_jpg")
 
     @model_validator(mode="after")
     def _one_source(self) -> Cohort:
@@ -308,6 +314,11 @@ class Experiment(Frozen):
     def _private_cohort_is_protected(self) -> Experiment:
         if self.cohorts.private.sensitivity != "private":
             return self
+        if self.evaluation.minimum_cell < FEWEST_SHOWN:
+            raise ValueError(
+                f"evaluation.minimum_cell {self.evaluation.minimum_cell} would let counts of single patients of a "
+                f"private cohort leave; give {FEWEST_SHOWN} or more"
+            )
         if self.privacy.noise == "reproducible":
             raise ValueError(
                 "privacy.noise: reproducible can be subtracted by who knows the seed; a private cohort needs release"

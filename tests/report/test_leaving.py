@@ -103,6 +103,8 @@ def test_the_internal_report_is_its_owners_alone_and_marked(private: Written) ->
     assert stat.S_IMODE((built.results / "report.html").stat().st_mode) == 0o644
     assert '<p class="mark">privrad internal report</p>' in internal
     assert "Must not leave the hospital." in internal
+    assert "<title>Internal, must not leave: demo: accuracy" in internal
+    assert "<title>demo: accuracy" in page
     assert "internal" not in page.split("<main")[0].split("</style>")[1]
     assert files.sha256(built.results / "chest/ingest/private/refused.csv") in internal
 

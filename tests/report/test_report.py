@@ -19,8 +19,7 @@ import pandas as pd
 import pytest
 
 from privrad import config, files
-from privrad.report import account, accuracy, figures, number, pictures, report
-from privrad.report import page as page_module
+from privrad.report import account, accuracy, figures, missed, number, pictures, report
 from privrad.report.figures import saving
 from tests.report import tree
 
@@ -90,9 +89,11 @@ def text_of(page: str) -> str:
 
 
 def test_nothing_leaves_the_page(seeded: Written) -> None:
-    _, page = seeded
+    built, page = seeded
     outline = Outline(page)
-    assert all(link.startswith("#") for link in outline.links)
+    beside = [link for link in outline.links if not link.startswith("#")]
+    assert {link.split("/")[1] for link in beside} == {"cards", "checklists"}
+    assert all((built.results / link).is_file() for link in beside)
     assert not [held for tag, held in outline.tags if tag in ("link", "iframe", "object", "form", "base")]
     assert all(held["src"].startswith("data:image/png;base64,") for tag, held in outline.tags if tag == "img")
     assert not [name for _, held in outline.tags for name in held if name.startswith("on")]
@@ -119,7 +120,7 @@ def test_the_page_is_sound_and_can_be_heard(seeded: Written) -> None:
     _, page = seeded
     outline = Outline(page)
     assert len(set(outline.ids)) == len(outline.ids)
-    assert {link[1:] for link in outline.links} <= set(outline.ids)
+    assert {link[1:] for link in outline.links if link.startswith("#")} <= set(outline.ids)
     assert set(re.findall(r"url\(#([^)]+)\)", page)) <= set(outline.ids)
     assert outline.headings[0] == 1
     assert outline.headings.count(1) == 1
@@ -378,7 +379,8 @@ def test_an_internal_report_says_so_and_hides_no_count(private: Written, tmp_pat
     for row in range(12):
         cv2.imwrite(str(built.roots["chest", "private"] / f"image-{row}.png"), np.full((8, 8), 20 * row, np.uint8))
     case = pictures.Missed("data:image/png;base64,AA==", ("Congestion <missed>",), [("score ", number.Said("0.12"))])
-    page = written(built, internal=True, missed={"chest": [case]})
+    with mock.patch.object(missed, "of", return_value=[case]):
+        page = written(built, internal=True)
     text = html.unescape(text_of(page))
     assert "Must not leave the hospital." in text
     assert "exact on this page, which must not leave" in text
@@ -391,16 +393,17 @@ def test_an_internal_report_says_so_and_hides_no_count(private: Written, tmp_pat
     assert "Must not leave" not in private[1]
 
 
-def test_missed_cases_stay_out_of_the_report_that_leaves(private: Written) -> None:
-    case = pictures.Missed("data:image/png;base64,AA==", ("Congestion missed",), [])
-    assert written(private[0], missed={"chest": [case]}) == private[1]
+def test_the_report_that_leaves_looks_at_no_missed_case(private: Written) -> None:
+    with mock.patch.object(missed, "of", side_effect=AssertionError):
+        assert written(private[0]) == private[1]
 
 
-def test_model_cards_are_linked_where_there_are_any(seeded: Written) -> None:
-    assert "Model cards" not in seeded[1]
-    page = written(seeded[0], links=[page_module.Link("Card of ε = 0.29", "cards/eps-0.29.md")])
-    assert '<a href="cards/eps-0.29.md">' in page
+def test_each_private_model_has_a_card_that_the_page_leads_to(seeded: Written) -> None:
+    built, page = seeded
+    for arm in ("eps-0.29", "eps-1.06", "eps-7.89"):
+        assert f'<a href="chest/cards/{arm}/seed-0/README.md">' in page
     assert '<a href="#cards">Model cards</a>' in page
+    assert not (built.results / "chest/cards/eps-inf").exists()
 
 
 def test_an_experiment_without_private_trainings_claims_nothing(tmp_path: Path) -> None:

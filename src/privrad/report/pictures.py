@@ -42,9 +42,9 @@ class Missed:
 def pairs(cohort: CohortAccount, *, findings: Sequence[str], internal: bool = False, count: int = 4) -> list[Pair]:
     """A few radiographs of different patients, the same ones every time.
 
-    None of a cohort with sensitivity private unless the page is `internal`.
+    None of a private cohort, nor of one that may be had under a signed agreement only, unless the page is `internal`.
     """
-    if cohort.declared.sensitivity == "private" and not internal:
+    if not cohort.declared.redistributable and not internal:
         return []
     manifest = pd.read_parquet(cohort.manifest).set_index("image_id")
     paths = pd.read_parquet(cohort.paths).set_index("image_id")["path"]

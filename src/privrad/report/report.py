@@ -30,7 +30,7 @@ def run(
     """Write the report of a study to `out`, one HTML file that needs nothing from outside.
 
     `results` and `private` are the study's folders, `roots` the folder of each cohort, by experiment and role; of these
-    only cohorts that are public or drawn are opened, for the sample pictures. Beside it, below `results`, come a card
+    only cohorts whose pictures may leave are opened, for the sample pictures. Beside it, below `results`, come a card
     of each private model and the filled checklists. An `internal` report must stay in the hospital: it has exact
     counts, pictures of private cohorts and missed cases. `published` has the published results that an experiment with
     `compare` is held against. Same files, same bytes.
