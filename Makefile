@@ -52,11 +52,12 @@ test-system: $(READY) ## run the tests that need fresh clones, servers, kills or
 	@mkdir -p build && $(BIN)/pytest -m system --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
 
-audit: $(READY) ## kill and resume 50 trainings; find planted unfairness in 500 cohorts; count false alarms of the tests
+audit: $(READY) ## kill and resume 50 trainings; find planted unfairness; count false alarms; attack hidden counts
 	@echo "Killing trainings and resuming them, then drawing cohorts; progress is one line each."
 	@$(BIN)/python -m tools.audit
 	@$(BIN)/python -m tools.audit_fairness
 	@$(BIN)/python -m tools.audit_significance
+	@$(BIN)/python -m tools.audit_release
 
 coverage: $(READY) ## simulate 10,000 test sets a scenario; prints how often each interval holds the truth
 	@echo "Drawing test sets; one line a scenario, an hour or more in all."

@@ -2,9 +2,10 @@
 
     python -m tools.audit_release --cohorts 60
 
-The cohorts are those of the tests, which try the first twelve: 60 to 400 patients, rare groups and findings, sharp and
-dull models, minima of 5 and 10. Prints one JSON line; the exit status is 1 where a small cell is bounded more tightly
-than its text says.
+The cohorts are made as those of the tests, which try a few of the first: 60 to 400 patients, rare groups and findings,
+sharp and dull models, minima of 5 and 10. Each is attacked by six readers, from one who knows all that the texts mean
+to one who takes them for little. Prints one JSON line; the exit status is 1 where a reader bounds a small cell more
+tightly than the texts alone do.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.report import attacked
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cohorts", type=int, default=60, help="cohorts to attack (60)")
-    parser.add_argument("--first", type=int, default=12, help="the first of them (12, after those of the tests)")
+    parser.add_argument("--first", type=int, default=12, help="the number of the first of them (12)")
     asked = parser.parse_args()
     started, cells, found = time.perf_counter(), 0, {}
     for place in progress.track(range(asked.first, asked.first + asked.cohorts), what="release: cohorts"):

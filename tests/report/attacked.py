@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from privrad.report.release import Tables
 from tests.report import drawn_cohort, lp_attack
 
@@ -22,7 +24,7 @@ def nasty(place: int) -> tuple[Tables, int]:
 
 
 def small_counts(tables: Tables, *, minimum: int) -> Targets:
-    """Every count below the minimum, and all that it might be."""
+    """Every count below the minimum, negatives too, and all that it might be."""
     found: Targets = {}
     metrics = tables.measurements.metrics
     for row in metrics[metrics["finding"] != "mean"].to_dict("records"):
@@ -31,6 +33,8 @@ def small_counts(tables: Tables, *, minimum: int) -> Targets:
                 unit = "patients" if column.endswith("patients") else "images"
                 name = lp_attack.of_cell(row["group_by"], row["group"], row["finding"] if positive else "", unit)
                 found[name] = (1, minimum - 1)
+        if 0 < row["images"] < row["positives"] + minimum:
+            found[lp_attack.of_cell(row["group_by"], row["group"], row["finding"], "negatives")] = (0, minimum - 1)
     for row in tables.balance.to_dict("records"):
         for unit in ("images", "patients"):
             if 0 < row[unit] < minimum and row["column"] in ("all", "sex", "age"):
@@ -59,17 +63,45 @@ def small_calls(tables: Tables, *, minimum: int) -> Targets:
     return found
 
 
-def exposed(tables: Tables, released: Tables, *, minimum: int) -> dict[lp_attack.Name, tuple[float, float]]:
-    """The small cells that an attack bounds more tightly than their texts alone do."""
-    counts, calls = small_counts(tables, minimum=minimum), small_calls(tables, minimum=minimum)
-    wanted = counts | calls
-    if not wanted:
-        return {}
-    reached = lp_attack.learn(released, minimum=minimum).reach(wanted)
-    tight = {name: reached[name] for name in wanted if not spans(reached[name], wanted[name])}
-    asked = {name: wanted[name] for name in tight if name in counts}
-    at_best = lp_attack.learn(released, minimum=minimum, texts_alone=True).reach(asked) if asked else {}
-    return {name: found for name, found in tight.items() if not spans(found, both(at_best.get(name), wanted[name]))}
+def negatives(tables: Tables, *, minimum: int) -> dict[lp_attack.Name, bool]:
+    """Of every group and finding, whether those without it are below the minimum."""
+    metrics = tables.measurements.metrics
+    return {
+        lp_attack.of_cell(row["group_by"], row["group"], row["finding"], "negatives"): (
+            row["images"] - row["positives"] < minimum
+        )
+        for row in metrics[metrics["finding"] != "mean"].to_dict("records")
+    }
+
+
+def readers(tables: Tables, *, minimum: int) -> list[lp_attack.Reader]:
+    """Attackers of all kinds of knowledge, the one who knows most first."""
+    known = negatives(tables, minimum=minimum)
+    kinds: tuple[lp_attack.Nobody, ...] = ("small", "crossed", "anywhere")
+    return [lp_attack.Reader(held, nobody) for held in (known, {}) for nobody in kinds]
+
+
+def exposed(
+    tables: Tables, released: Tables, *, minimum: int, kinds: Sequence[int] = range(6)
+) -> dict[lp_attack.Name, tuple[float, float]]:
+    """The small cells that some attacker, of these kinds, bounds more tightly than the texts alone do for the same one.
+
+    What the attacker who knows most leaves possible is possible for all.
+    """
+    counts = small_counts(tables, minimum=minimum)
+    wanted = counts | small_calls(tables, minimum=minimum)
+    every = readers(tables, minimum=minimum)
+    least = lp_attack.learn(released, minimum=minimum, reader=every[0]).reach(wanted) if wanted else {}
+    tight = {name: target for name, target in wanted.items() if not spans(least[name], target)}
+    asked = {name: target for name, target in tight.items() if name in counts}
+    found: Targets = {}
+    for kind in kinds if tight else ():
+        alone = lp_attack.learn(released, minimum=minimum, reader=every[kind], texts_alone=True).reach(asked)
+        limits = {name: both(alone.get(name), target) for name, target in tight.items()}
+        left = {name: limit for name, limit in limits.items() if not spans(least[name], limit)}
+        reached = lp_attack.learn(released, minimum=minimum, reader=every[kind]).reach(left) if left else {}
+        found |= {name: bounds for name, bounds in reached.items() if not spans(bounds, left[name])}
+    return found
 
 
 def both(one: tuple[float, float] | None, other: tuple[float, float]) -> tuple[float, float]:

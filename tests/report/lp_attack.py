@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,20 @@ from privrad.report.release import Tables
 HALF = 0.0005 + 1e-9
 RUN = ("arm", "seed", "rule")
 Name = tuple[Any, ...]
+Nobody = Literal["small", "crossed", "anywhere"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What an attacker makes of what is not shown.
+
+    `negatives`: of each group, whether those are below the minimum; empty for one who does not know. `nobody`: where a
+    small count may be 0: in small groups and what is crossed from them as documented, in all crossed groups too, or
+    anywhere.
+    """
+
+    negatives: Mapping[Name, bool] = field(default_factory=dict)
+    nobody: Nobody = "small"
 
 
 @dataclass
@@ -30,6 +44,7 @@ class Knowledge:
 
     minimum: int
     texts_alone: bool = False
+    reader: Reader = Reader()
     bounds: dict[Name, tuple[float, float]] = field(default_factory=dict)
     rows: list[tuple[dict[Name, float], float, float]] = field(default_factory=list)
 
@@ -61,11 +76,11 @@ class Knowledge:
         limits = np.array(list(self.bounds.values()))
         reached = np.column_stack([np.full(len(names), math.inf), np.full(len(names), -math.inf)])
 
-        def solve(objective: NDArray[np.float64]) -> None:
+        def solve(objective: NDArray[np.float64], upper: NDArray[np.float64] = limits[:, 1]) -> None:
             found = milp(
                 objective,
                 constraints=known,
-                bounds=Bounds(limits[:, 0], limits[:, 1]),
+                bounds=Bounds(limits[:, 0], upper),
                 integrality=np.full(len(names), int(whole)),
             )
             assert found.status == 0, f"the released tables contradict each other: {found.message}"
@@ -80,9 +95,10 @@ class Knowledge:
         for name, target in wanted.items():
             for side, sign in ((0, 1.0), (1, -1.0)):
                 if sign * (reached[places[name], side] - target[side]) > 1e-6:
-                    own = np.zeros(len(names))
+                    own, upper = np.zeros(len(names)), limits[:, 1].copy()
                     own[places[name]] = sign
-                    solve(own)
+                    upper[places[name]] = min(upper[places[name]], target[1] + 1)
+                    solve(own, upper)
         return {name: (float(reached[places[name], 0]), float(reached[places[name], 1])) for name in wanted}
 
 
@@ -90,12 +106,12 @@ def of_cell(by: str, group: str, finding: str, what: str) -> Name:
     return ("test", by, group, finding, what)
 
 
-def learn(tables: Tables, *, minimum: int, texts_alone: bool = False) -> Knowledge:
+def learn(tables: Tables, *, minimum: int, reader: Reader, texts_alone: bool = False) -> Knowledge:
     """Everything linear in the released tables of a study of which every accepted image was predicted.
 
     With `texts_alone`, what is known where every number but 0 were withheld: the texts of small counts, and the sums.
     """
-    known = Knowledge(minimum, texts_alone)
+    known = Knowledge(minimum, texts_alone, reader)
     metrics = tables.measurements.metrics
     _sizes(known, metrics)
     _balance(known, tables.balance)
@@ -113,7 +129,7 @@ def learn(tables: Tables, *, minimum: int, texts_alone: bool = False) -> Knowled
 def _read(known: Knowledge, name: Name, value: float, text: str, *, empty: bool) -> None:
     """What a count or its text says; `empty` where a small one may be nobody."""
     if text == f"<{known.minimum}":
-        known.number(name, 0.0 if empty else 1.0, known.minimum - 1)
+        known.number(name, 0.0 if empty or known.reader.nobody == "anywhere" else 1.0, known.minimum - 1)
     elif text or (known.texts_alone and value):
         known.number(name, known.minimum)
     else:
@@ -122,15 +138,22 @@ def _read(known: Knowledge, name: Name, value: float, text: str, *, empty: bool)
 
 def _sizes(known: Knowledge, metrics: pd.DataFrame) -> None:
     single = metrics[metrics["finding"] != "mean"].drop_duplicates(["finding", "group_by", "group"])
+    few = single[["images_shown", "patients_shown"]].isin([f"<{known.minimum}"]).any(axis=1)
+    small = set(zip(single.loc[few, "group_by"], single.loc[few, "group"], strict=True))
     for row in single.to_dict("records"):
         by, group, finding = row["group_by"], row["group"], row["finding"]
-        small = bool(row["images_shown"].startswith("<") or row["patients_shown"].startswith("<")) or " & " in by
+        crossed = known.reader.nobody == "crossed" and " & " in by
+        margins = {("all", "all"), *zip(by.split(" & "), group.split(" & "), strict=True)} - {(by, group)}
         for column, of in (("images", ""), ("patients", ""), ("positives", finding), ("positive_patients", finding)):
             name = of_cell(by, group, of, "patients" if column.endswith("patients") else "images")
-            _read(known, name, row[column], row[f"{column}_shown"], empty=small)
+            within = margins | {(by, group)} if of else margins
+            _read(known, name, row[column], row[f"{column}_shown"], empty=crossed or bool(within & small))
         images, people = of_cell(by, group, "", "images"), of_cell(by, group, "", "patients")
         positives, cases = of_cell(by, group, finding, "images"), of_cell(by, group, finding, "patients")
         negatives = of_cell(by, group, finding, "negatives")
+        if negatives in known.reader.negatives:
+            few_negatives = known.reader.negatives[negatives]
+            known.number(negatives, *((0.0, known.minimum - 1) if few_negatives else (known.minimum, math.inf)))
         known.fact({positives: 1, negatives: 1, images: -1})
         for more, less in ((images, people), (positives, cases), (people, cases)):
             known.fact({more: 1, less: -1}, high=math.inf)

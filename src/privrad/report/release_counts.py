@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -29,6 +29,20 @@ class Key(NamedTuple):
     group: str
     finding: str
     unit: str
+
+
+class Reader(NamedTuple):
+    """What a reader makes of what is not shown: `unshown`, whether they know which negatives and lost images are below
+    the minimum ("too few" stands beside "withheld"); `nobody`, where they think that a small count may be 0: in small
+    groups as documented ("small"), in all crossed groups too ("crossed"), or anywhere."""
+
+    unshown: bool
+    nobody: Literal["small", "crossed", "anywhere"]
+
+
+READERS = tuple(Reader(unshown, nobody) for unshown in (True, False) for nobody in ("small", "crossed", "anywhere"))
+"""Who knows more bounds a count more tightly, but much of it by the texts alone, which cannot be helped; who knows less
+needs shown numbers for a bound that the texts give the other. So the counts are kept from each of them."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +89,27 @@ def of_flow(step: str, reason: str) -> Key:
 def decide(measured: Measurements, balance: pd.DataFrame, flow: pd.DataFrame, *, minimum: int) -> Counts:
     """Hide every count from 1 to `minimum` - 1, negatives of a group below `minimum`, and what gives one away."""
     values = _collected(measured, balance, flow)
+    if not minimum:
+        return Counts(values, {(key, value): SHOWN for key, held in values.items() for value in held})
+    states: dict[Hashable, str] = {}
+    for reader in READERS:
+        states |= hidden(_linked(values, minimum=minimum, reader=reader).without(states))
+    return Counts(values, states)  # type: ignore[arg-type]
+
+
+def _linked(values: Mapping[Key, tuple[float, ...]], *, minimum: int, reader: Reader) -> Linked:
+    """The counts, and what a reader knows of them and of their sums."""
     linked = Linked()
     for key, held in values.items():
         within = min((each for whole in _around(key) for each in values.get(whole, ())), default=math.inf)
         size = values.get(key._replace(finding="", unit="images"), held)
         for value in held:
-            linked.cells[key, value] = _cell(key, value, within=within, size=max(size), minimum=minimum)
-    _Links(linked, values, minimum=minimum).add()
-    return Counts(values, hidden(linked) if minimum else dict.fromkeys(linked.cells, SHOWN))  # type: ignore[arg-type]
+            cell = _cell(key, value, within=within, size=max(size), minimum=minimum)
+            if cell.target and (reader.nobody == "anywhere" or (reader.nobody == "crossed" and BOTH in key.by)):
+                cell = replace(cell, free=(0, minimum - 1))
+            linked.cells[key, value] = cell
+    _Links(linked, values, minimum=minimum, reader=reader).add()
+    return linked
 
 
 def _collected(measured: Measurements, balance: pd.DataFrame, flow: pd.DataFrame) -> dict[Key, tuple[float, ...]]:
@@ -141,8 +168,10 @@ def _tier(key: Key) -> int:
 class _Links:
     """What anyone knows of the counts: which add up to which, and which cannot exceed which."""
 
-    def __init__(self, linked: Linked, values: Mapping[Key, tuple[float, ...]], *, minimum: int) -> None:
-        self.linked, self.minimum = linked, minimum
+    def __init__(
+        self, linked: Linked, values: Mapping[Key, tuple[float, ...]], *, minimum: int, reader: Reader
+    ) -> None:
+        self.linked, self.minimum, self.reader = linked, minimum, reader
         self.first = {key: (key, held[0]) for key, held in values.items() if held}
         self.values = values
 
@@ -184,8 +213,10 @@ class _Links:
         if negatives[1] < 0:
             return
         small = negatives[1] < self.minimum
-        free = (0.0, self.minimum - 1.0) if small else (float(self.minimum), math.inf)
-        self.linked.cells[negatives] = Cell(negatives[1], free, free if small else None, shown=False)
+        target = (0.0, self.minimum - 1.0) if small else None
+        told = target or (float(self.minimum), math.inf)
+        free = told if self.reader.unshown else (0.0, math.inf)
+        self.linked.cells[negatives] = Cell(negatives[1], free, target, shown=False)
         self.linked.total(images, [positives, negatives])
         people = self.first.get(whole._replace(unit="patients"))
         if cases:
@@ -207,8 +238,9 @@ class _Links:
                 continue
             gone = before._replace(unit=f"lost {key.unit}"), left
             small = 0 < left < self.minimum
-            free = (1.0, self.minimum - 1.0) if small else (0.0, math.inf if left else 0.0)
-            self.linked.cells[gone] = Cell(left, free, free if small else None, shown=False)
+            target = (1.0, self.minimum - 1.0) if small else None
+            free = target if target and self.reader.unshown else (0.0, math.inf if left else 0.0)
+            self.linked.cells[gone] = Cell(left, free, target, shown=False)
             self.linked.total(self.first[before], [self.first[key], gone])
             if before == before._replace(by=ALL, group=ALL, finding="", unit="images"):
                 lost.append(gone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,11 @@ class Linked:
         self.cells |= {(name, own): cell for own, cell in other.cells.items()}
         for row, low, high in other.rows:
             self.know({(name, own): value for own, value in row.items()}, low=low, high=high)
+
+    def without(self, states: Mapping[Hashable, str]) -> Linked:
+        """The same, where those cells are not shown that are already withheld."""
+        gone = {name: replace(self.cells[name], shown=False) for name, state in states.items() if state == WITHHELD}
+        return Linked(self.cells | gone, self.rows)
 
 
 def hidden(linked: Linked, *, at_once: int = 1) -> dict[Hashable, str]:
