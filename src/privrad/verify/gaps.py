@@ -129,7 +129,12 @@ def _compared(
 def _bearing(cell: Cell, metric: str) -> tuple[int, str]:
     """How many patients bear on a number, and who they are."""
     of = {"positive": cell.positive_patients, "negative": cell.negative_patients}
-    kinds = {"sensitivity": ("positive",), "underdiagnosis": ("positive",), "fpr": ("negative",), "auroc": ("negative", "positive")}
+    kinds = {
+        "sensitivity": ("positive",),
+        "underdiagnosis": ("positive",),
+        "fpr": ("negative",),
+        "auroc": ("negative", "positive"),
+    }
     asked = kinds.get(metric)
     if asked is None:
         return cell.patients, ""
