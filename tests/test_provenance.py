@@ -42,6 +42,16 @@ def test_a_made_up_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert found == {"__init__.py", "one/__init__.py", "one/a.py", "one/b.py", "c.py", "d.py"}
 
 
+def test_compiled_code_is_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Python and numba keep in __pycache__ comes and goes with runs; a table beside the module stays a source."""
+    package = tmp_path / "privrad"
+    for file in ("part/__init__.py", "part/kernel.py", "part/table.csv", "part/__pycache__/kernel.1.nbc"):
+        (package / file).parent.mkdir(parents=True, exist_ok=True)
+        (package / file).touch()
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    assert {path.name for path in provenance.sources("part.kernel")} == {"__init__.py", "kernel.py", "table.csv"}
+
+
 def test_an_unknown_module_is_named() -> None:
     with pytest.raises(ValueError, match=r"'cohorts\.nothing' is not one of privrad's"):
         provenance.sources("cohorts.nothing")

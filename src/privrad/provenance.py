@@ -41,7 +41,7 @@ def _file(module: str) -> Path | None:
 def _data_beside(file: Path) -> Iterator[Path]:
     if file.parent != PACKAGE:
         for path in file.parent.rglob("*"):
-            if path.is_file() and path.suffix not in {".py", ".pyc"}:
+            if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
                 yield path
 
 
