@@ -436,15 +436,6 @@ def test_measurements_are_read_as_written(folder: Path, small: Measurements) -> 
     assert held.metrics["note"].eq("").all()
 
 
-def test_rounded_measurements_keep_settings_and_counts(small: Measurements) -> None:
-    rounded = small.rounded(digits=2)
-    assert rounded.metrics["epsilon"].equals(small.metrics["epsilon"])
-    assert rounded.metrics["images"].equals(small.metrics["images"])
-    assert rounded.scores["from"].equals(small.scores["from"])
-    assert set(rounded.metrics["value"]) == {round(value, 2) for value in small.metrics["value"]}
-    assert len(rounded.metrics["value"].unique()) < len(small.metrics["value"].unique()) / 4
-
-
 def test_measurements_that_cannot_be_read_are_named(folder: Path) -> None:
     (folder / "scores.csv").write_text("arm,epsilon\n")
     with pytest.raises(MeasurementsError, match=r"scores\.csv has no column seed, finding, label.*delete it"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -246,16 +246,6 @@ def _mean(test: TestSet, one: Run, group: Group, of_findings: Mapping[str, Measu
         pooled_sd=pooled,
         note=over(test, of_findings, ("auroc", "")),
     )
-
-
-def _least_called(parts: Iterable[Measured]) -> dict[str, tuple[int, int]]:
-    """By rule, the fewest patients that any finding has with an image called positive, and called negative."""
-    least: dict[str, tuple[int, int]] = {}
-    for part in parts:
-        for rule, (positive, negative) in part.called_patients.items():
-            before = least.get(rule, (positive, negative))
-            least[rule] = (min(positive, before[0]), min(negative, before[1]))
-    return least
 
 
 def _nowhere(of_findings: Mapping[str, Measured], name: tuple[str, str]) -> Drawn:

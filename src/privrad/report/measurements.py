@@ -83,19 +83,6 @@ class Measurements:
         held = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: table[table["arm"].isin(list(arms))] for name, table in held.items()})
 
-    def rounded(self, *, digits: int) -> Measurements:
-        """The same tables with every measured number rounded; settings and the places of a grid stay as they are.
-
-        A drawing and a CSV carry each digit that they are given, and enough digits of a rate tell its counts.
-        """
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: _rounded(table, digits=digits) for name, table in held.items()})
-
-
-def _rounded(table: pd.DataFrame, *, digits: int) -> pd.DataFrame:
-    measured = [name for name in table.columns if table[name].dtype.kind == "f" and name not in SETTINGS]
-    return table.assign(**{name: table[name].round(digits) for name in measured})
-
 
 def read(folder: Path) -> Measurements:
     """Read the tables of an evaluation's `folder`.
