@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
+import nibabel
 import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless
@@ -16,6 +18,7 @@ from privrad import cli
 from privrad.cli import processes
 from privrad.privacy.ledger import Budget, Charge, Ledger
 from tests.imaging.made import dataset
+from tests.imaging.made_scan import body
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [
@@ -30,6 +33,7 @@ COMMANDS = [
     "evaluate",
     "report",
     "prepare-image",
+    "prepare-volume",
     "calibrate",
     "account",
     "verify",
@@ -113,6 +117,45 @@ def test_a_size_beyond_memory_is_refused(tmp_path: Path) -> None:
     done = run("prepare-image", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--size", "200000")
     assert done.returncode == 2
     assert done.stderr == "privrad prepare-image: size is 200000; give 1 to 8192 pixels\n"
+
+
+def test_a_volume_is_prepared_at_the_papers_size_and_window(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(body().T, np.diag([-2.0, -2.5, 4, 1])), tmp_path / "in.nii.gz")
+    done = run("prepare-volume", str(tmp_path / "in.nii.gz"), str(tmp_path / "out.nii.gz"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    named = ("--size", "224", "224", "128", "--window", "-150", "250")
+    assert cli.main(["prepare-volume", str(tmp_path / "in.nii.gz"), str(tmp_path / "named.nii.gz"), *named]) == 0
+    assert (tmp_path / "out.nii.gz").read_bytes() == (tmp_path / "named.nii.gz").read_bytes()
+    written: Any = nibabel.load(tmp_path / "out.nii.gz")
+    assert written.shape == (224, 224, 128)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("labels.nii.gz", "out.nii.gz"), "label_map: labels.nii.gz: its values are labels, not densities; "),
+        (("none", "out.nii.gz"), "missing_file: none: there is no such file; "),
+        ((".", "out.nii.gz"), "no_ct_slices: .: "),
+        (("labels.nii.gz", "out.png"), "out.png: a prepared volume is NIfTI; "),
+        (("labels.nii.gz", "out.nii", "--size", "0", "224", "128"), "size is (0, 224, 128); give columns, rows and "),
+        (("labels.nii.gz", "out.nii", "--window", "250", "-150"), "window is (250.0, -150.0); give two Hounsfield "),
+    ],
+)
+def test_a_volume_that_is_refused_costs_one_line_and_exit_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labels = np.arange(1000, dtype=np.uint8).reshape(10, 10, 10) // 100
+    nibabel.save(nibabel.Nifti1Image(labels.T, np.diag([2.0, 2, 2, 1])), "labels.nii.gz")
+    assert cli.main(["prepare-volume", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"privrad prepare-volume: {said}")
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.nii.gz"]
 
 
 def test_an_empty_privrad_keys_is_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from privrad import config
+from privrad.config import cohort, training
 from privrad.evaluation import groups
 
 ROOT = Path(__file__).parents[1]
@@ -69,7 +70,8 @@ REFUSED = [
     ("delta: 1e-3", "delta: 0", ["experiments.chest.privacy.delta = 0", "greater than 0"]),
     ("delta: 1e-3", "delta: .nan", ["experiments.chest.privacy.delta = nan"]),
     ("size: 32, shards: 1", "size: 8, shards: 1", ["experiments.chest.image.size = 8", "greater than or equal to 32"]),
-    ("network: resnet9", "network: resnet50", ["model.network = 'resnet50'", "'resnet9', 'resnet18' or 'resnet34'"]),
+    ("network: resnet9", "network: resnet50",
+     ["model.network = 'resnet50'", "'resnet9', 'resnet18', 'resnet34' or 'scale_resnet9'"]),
     ("layout: uka_cxr", "layout: dicomdir", ["cohorts.private.layout = 'dicomdir'", "'uka_cxr'"]),
     ("threads: 1", "processes: 0", ["performance.processes = 0", "greater than or equal to 1"]),
     ("threads: 1", "checkpoint_minutes: -1", ["performance.checkpoint_minutes = -1", "greater than or equal to 0"]),
@@ -131,6 +133,53 @@ def test_a_wrong_study_is_refused_by_key_and_value(edited: Load, old: str, new: 
     for words in said:
         assert words in str(refused.value)
     assert "study.yaml" in str(refused.value)
+
+
+# fmt: off
+REFUSED_OF_CT = [
+    ("modality: ct", "modality: mr", ["experiments.pancreas.modality = 'mr'", "'radiograph' or 'ct'"]),
+    ("modality: ct", "modality: radiograph", ["layout pdac is not for modality: radiograph", "uka_cxr"]),
+    ("    modality: ct\n", "", ["layout pdac is not for modality: radiograph", "set modality"]),
+    ("layout: pdac", "layout: uka_cxr", ["layout uka_cxr is not for modality: ct", "panorama"]),
+    ("network: scale_resnet9", "network: resnet9", ["resnet9 is not for modality: ct", "choose scale_resnet9"]),
+    ("size: [32, 32, 16]", "size: 32", ["image: size and window", "[columns, rows, slices]"]),
+    (", window: [-150, 250]", "", ["image: size and window", "in Hounsfield units"]),
+    ("size: [32, 32, 16], window: [-150, 250]", "size: 32", ["image.size 32", "[columns, rows, slices]"]),
+    ("size: [32, 32, 16]", "size: [32, 32, 4]", ["image.size.2 = 4", "greater than or equal to 8"]),
+    ("size: [32, 32, 16]", "size: [32, 32]", ["image.size", "Field required"]),
+    ("window: [-150, 250]", "window: [250, -150]", ["window [250.0, -150.0]", "the lower one first"]),
+    ("window: [-150, 250]", "window: [-2000, 250]", ["image.window.0 = -2000", "greater than or equal to -1024"]),
+    (", augmentation: none", "", ["without_privacy.augmentation", "set it to none"]),
+    ("age_bands: quartiles", "age_bands: thirds", ["evaluation.age_bands = 'thirds'", "'quartiles'"]),
+    ("pretraining: none", "pretraining: {epochs: 1}", ["pretraining.augmentation", "set it to none"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("old", "new", "said"), REFUSED_OF_CT)
+def test_a_wrong_study_of_scans_is_refused_by_key_and_value(
+    tmp_path: Path, old: str, new: str, said: list[str]
+) -> None:
+    whole = (ROOT / "tests/tiny_ct.yaml").read_text()
+    assert whole.count(old) == 1
+    (tmp_path / "study.yaml").write_text(whole.replace(old, new))
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(tmp_path / "study.yaml")
+    for words in said:
+        assert words in str(refused.value)
+
+
+def test_every_layout_is_of_one_modality() -> None:
+    listed = [layout for layouts in cohort.LAYOUTS.values() for layout in layouts]
+    assert sorted(listed) == sorted(get_args(config.Cohort.model_fields["layout"].annotation))
+    networks = [network for known in training.NETWORKS.values() for network in known]
+    assert sorted(networks) == sorted(get_args(config.Model.model_fields["network"].annotation))
+
+
+def test_scans_are_learned_by_one_activation() -> None:
+    arms = config.load(ROOT / "tests/tiny_ct.yaml").experiments["pancreas"].arms
+    assert {arm.activation for arm in arms.values()} == {"mish"}
+    assert config.load(ROOT / "tests/tiny.yaml").experiments["chest"].arms["eps-inf"].activation == "relu"
 
 
 OUT_OF_BOUNDS = "width: 2, groups: 0}\n    pretraining: {learning_rate: 2"

@@ -21,7 +21,7 @@ STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 
 @pytest.fixture
 def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Folders laid out as MIMIC-CXR-JPG and the UKA-CXR table, with one picture each."""
+    """Folders laid out as MIMIC-CXR-JPG, the UKA-CXR table and the two cohorts of CT, with one picture at most."""
     mimic, uka = tmp_path / "mimic", tmp_path / "uka"
     study = mimic / "files/p10/p10000032/s50414267"
     study.mkdir(parents=True)
@@ -33,6 +33,10 @@ def roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (uka / "uka_cxr.csv").write_text("image,patient_id\n")
     monkeypatch.setenv("MIMIC_CXR_JPG_ROOT", str(mimic))
     monkeypatch.setenv("UKA_CXR_ROOT", str(uka))
+    for name, table in (("pdac", "pdac.csv"), ("panorama", "clinical_information.csv")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / table).write_text("scan,patient_id\n")
+        monkeypatch.setenv(f"{name.upper()}_ROOT", str(tmp_path / name))
     monkeypatch.setenv("PRIVRAD_REAL_DATA", str(tmp_path))
     monkeypatch.setenv("PRIVRAD_LEDGER", str(tmp_path / "ledger.jsonl"))
     return tmp_path
@@ -67,6 +71,16 @@ def test_the_budgets_of_the_papers_cohort_are_what_its_studies_cost(roots: Path)
             assert budget.epsilon - 0.01 < spent <= budget.epsilon
 
 
+def test_the_budget_of_the_papers_ct_cohort_is_what_its_27_runs_cost(roots: Path) -> None:
+    study = config.load(ROOT / "studies/paper_pdac.yaml")
+    runs = [planned.charge_of(job).charged("patient") for job in planned.declared(study, cohort="pdac")]
+    assert len(runs) == 9 * 3
+    budget = study.experiments["pancreas"].cohorts.private.budget
+    assert budget is not None
+    assert (budget.delta, budget.unit) == (1e-3, "patient")
+    assert budget.epsilon - 0.01 < accounting.spent(runs, [], delta=1e-3) <= budget.epsilon
+
+
 def dry_run(study: Path) -> dict[str, int]:
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", str(study), "--cores", "2"]
     run = subprocess.run(
@@ -94,6 +108,14 @@ def test_the_papers_supplement_plans_over_the_true_layout(roots: Path) -> None:
     planned = dry_run(ROOT / "studies/paper_uka_cxr_supplement.yaml")
     assert planned["finetune"] > 9
     assert "phantom" not in planned
+
+
+def test_the_papers_study_of_ct_plans_over_the_true_layout(roots: Path) -> None:
+    study = ROOT / "studies/paper_pdac.yaml"
+    planned = dry_run(study)
+    assert planned["finetune"] == planned["predict"] == 1 + 3 * (9 + 2)  # untrained once, the others with three seeds
+    assert planned["prepare"] == config.load(study).experiments["pancreas"].image.shards
+    assert not {"pretrain", "phantom"} & set(planned)
 
 
 def test_a_missing_cohort_folder_is_refused_before_any_job(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,6 +214,19 @@ def test_a_value_left_out_or_added_shows(hospital: Hospital) -> None:
     assert [check.what for check in faults(hospital)] == ["fields"]
 
 
+def test_a_certificate_of_format_2_still_holds(hospital: Hospital) -> None:
+    """It has no epsilon at other deltas; one that says so little under format 3 leaves something out."""
+    path = hospital.folder("eps-2") / "certificate.json"
+    now = json.loads(path.read_text())
+    older = {name: value for name, value in now.items() if not name.endswith("other_deltas")} | {"certificate": 2}
+    files.write_json(path, older)
+    assert not faults(hospital)
+    files.write_json(path, older | {"certificate": 3})
+    assert "fields" in {check.what for check in faults(hospital)}
+    files.write_json(path, now | {"certificate": 2})
+    assert [check.what for check in faults(hospital)] == ["fields"]
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", '{"certificate": 1}', '{"certificate": 2}', "\x00", "[" * 9999]
 )

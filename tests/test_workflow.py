@@ -22,12 +22,12 @@ MEASURED = {"evaluate": 1, **SHOWN}
 
 
 class Workspace:
-    """A copy of the project with the tiny study as its config.yaml."""
+    """A copy of the project with a tiny study as its config.yaml."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, study: str = "tiny.yaml") -> None:
         self.folder = folder
         self.study = folder / "config.yaml"
-        self.original = (ROOT / "tests" / "tiny.yaml").read_text()
+        self.original = (ROOT / "tests" / study).read_text()
 
     def fill(self) -> None:
         for name in ("src", "workflow", "profiles"):

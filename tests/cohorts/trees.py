@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from privrad.cohorts import ingest, mimic_cxr_jpg
 
 KEY = bytes(range(32))
 UKA_LABELS = {"cardiomegaly": "heart", "congestion": "congestion"}
+PDAC_LABELS = {"pdac": "pdac"}
+PANORAMA_LABELS = {"pdac": "PDAC"}
 MIMIC_LABELS = {"cardiomegaly": "Cardiomegaly", "effusion": "Pleural Effusion"}
 
 
@@ -130,4 +133,76 @@ def write_mimic(root: Path, rows: Sequence[Mapping[str, str]]) -> Path:
         folder = root / "files" / f"p{row['subject_id'][:2]}" / f"p{row['subject_id']}" / f"s{row['study_id']}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{row['dicom_id']}.jpg").touch()
+    return root
+
+
+def pdac_row(scan: str, patient: str, **changes: str) -> dict[str, str]:
+    row = {
+        "scan": scan,
+        "patient_id": patient,
+        "study_id": f"study of {scan}",
+        "study_date": "2015-03-01",
+        "age": "64",
+        "sex": "F",
+        "scanner": "A",
+        "phase": "portal venous",
+        "split": "train",
+        "pdac": "no",
+    }
+    return row | changes
+
+
+def write_pdac(root: Path, rows: Sequence[Mapping[str, str]]) -> Path:
+    """The table, and an empty file for each scan; one that ends in a slash, or in which others lie, is a folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(root / "pdac.csv", index=False)
+    inside = [row["scan"] for row in rows if row["scan"] and not row["scan"].startswith(("/", ".."))]
+    for scan in inside:
+        parent = any(other.startswith(scan.rstrip("/") + "/") for other in inside if other != scan)
+        place = root / scan / "1.dcm" if parent or scan.endswith("/") else root / scan
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+    return root
+
+
+def ingest_pdac(folder: Path, rows: Sequence[Mapping[str, str]]) -> Outputs:
+    root = write_pdac(folder / "pdac", rows)
+    return run_ingest(cohort("pdac", root, PDAC_LABELS), folder / "out")
+
+
+def panorama_row(study: str, **changes: str) -> dict[str, str]:
+    row = {
+        "PANORAMA_patient_id": study.split("_")[0],
+        "PANORAMA_study_id": study,
+        "anonymized_study_date": "2018-10-04 00:00:00",
+        "patient_age": "042Y",
+        "patient_sex": "F",
+        "scanner": "TOSHIBA",
+        "label": "non-PDAC",
+        "level": "radiology",
+    }
+    return row | changes
+
+
+def write_panorama(root: Path, rows: Sequence[Mapping[str, str]]) -> Path:
+    """The table of PANORAMA, and an empty file for each study in `images`."""
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(root / "clinical_information.csv", index=False)
+    for row in rows:
+        (root / "images" / f"{row['PANORAMA_study_id'].split('/')[-1]}_0000.nii.gz").touch()
+    return root
+
+
+def write_masses(root: Path, *, controls: Sequence[str]) -> Path:
+    """The decathlon's Task07 with one scan to train on and two to test, and the files of its controls, all empty."""
+    cases = ("imagesTr/pancreas_001", "imagesTs/pancreas_002", "imagesTs/pancreas_004")
+    for file in [*(f"Task07_Pancreas/{case}.nii.gz" for case in cases), *controls]:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    listed = {
+        "name": "Pancreas",
+        "training": [{"image": f"./{cases[0]}.nii.gz", "label": "./labelsTr/pancreas_001.nii.gz"}],
+        "test": [f"./{case}.nii.gz" for case in cases[1:]],
+    }
+    (root / "Task07_Pancreas/dataset.json").write_text(json.dumps(listed))
     return root

@@ -215,3 +215,11 @@ def test_the_papers_parity_gives_another_r_than_it_prints() -> None:
     parity = np.array([1.40, 1.56, 0.87, -0.15, 1.63, 0.66])[:, None]
     assert correlations.pearson(parity, epsilon)[0] == pytest.approx(-0.167, abs=5e-4)
     assert correlations.pearson(parity, np.log(epsilon))[0] == pytest.approx(-0.320, abs=5e-4)
+
+
+def test_a_single_finding_has_no_correlations_over_findings() -> None:
+    test = made.arranged(table(findings=FINDINGS[:1]))
+    estimates = made.measured(test, draws=30)
+    points, rows = correlations.correlations(test, estimates, gaps(test, estimates))
+    assert points == []
+    assert {row["statistic"] for row in rows} == set(correlations.OVER_BUDGETS)

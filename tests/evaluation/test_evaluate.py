@@ -1,6 +1,8 @@
 """The evaluation's files, on predictions of known quality."""
 
+import itertools
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -360,3 +362,23 @@ def test_anybodys_predictions_need_no_arm_no_group_and_no_validation(tmp_path: P
 def test_settings_that_do_not_exist(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         replace(CHOSEN, **wrong)
+
+
+def test_quartiles_are_those_of_all_test_patients_in_every_arm(tmp_path: Path) -> None:
+    """One arm lacks the oldest patients, and validation patients are older than any: neither moves an edge."""
+    both = [predicted(arm, ease=1.5) for arm in ("eps-1", "eps-inf")]
+    both = [one.assign(age=one["age"].where(one["split"] == "test", 99.0)) for one in both]
+    both[0] = both[0][both[0]["age"].lt(80) | (both[0]["split"] == "validation")]
+    made = run(tmp_path, *both, settings=replace(CHOSEN, age_bands="quartiles"))
+    said = json.loads((tmp_path / "evaluate" / "summary.json").read_text())
+    tested = both[1][both[1]["split"] == "test"].drop_duplicates("patient_id")
+    years = np.sort(np.floor(tested["age"].to_numpy()))
+    edges = [years[math.ceil(quartile * len(years) / 4) - 1] + 1 for quartile in (1, 2, 3)]
+    assert (said["age_bands"], said["age_edges"]) == ("quartiles", [0, *edges, "inf"])
+    named = [f"[{low:g},{high:g})" for low, high in itertools.pairwise([0, *edges, math.inf])]
+    for table in ("metrics", "fairness"):
+        for arm in ("eps-1", "eps-inf"):
+            held = made[table].query(f"arm == '{arm}' and group_by == 'age' and not group.str.startswith('(')")
+            assert list(dict.fromkeys(held["group"])) == named
+    crossed = made["metrics"].query("group_by == 'sex & age'")["group"].unique()
+    assert set(crossed) == {f"{sex} & {band}" for sex in "FM" for band in named}

@@ -1,10 +1,13 @@
 """Who belongs to which group."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from privrad.evaluation import groups
+from privrad.evaluation.settings import Settings
 
 PAPER = (0, 30, 60, 70, 80, 100)
 
@@ -123,3 +126,73 @@ def test_every_age_has_a_band() -> None:
     members = groups.of_images(images, columns=["age"], age_bands=PAPER)
     assert np.sum(list(members.values()), axis=0).tolist() == [2] * 6
     assert [value for column, value in members if column == "age"] == ["[0,30)", "[30,60)", "outside", "unknown"]
+
+
+def aged(*ages: float, patients: list[str] | None = None) -> pd.DataFrame:
+    return pd.DataFrame({"patient_id": patients or [f"p{order}" for order in range(len(ages))], "age": ages})
+
+
+def quartiles(images: pd.DataFrame, *, minimum: int = 1) -> tuple[float, ...]:
+    return groups.edges_of(images, age_bands="quartiles", minimum=minimum)
+
+
+def test_quartiles_are_ranked_ages_in_whole_years() -> None:
+    assert quartiles(aged(*range(41, 49))) == (0, 43, 45, 47, math.inf)
+    assert quartiles(aged(*range(41, 46))) == (0, 43, 44, 45, math.inf)  # ranks 2, 3 and 4 of 5
+    assert quartiles(aged(41.9, 42.0, 42.9, 43.1, 44.0, 45.0, 46.0, 47.0)) == (0, 43, 44, 46, math.inf)
+
+
+def test_quartiles_are_of_patients_with_their_lowest_known_age() -> None:
+    images = aged(*range(41, 49), 90, np.nan, 95, np.nan, -3, math.inf)
+    images["patient_id"] = [*"abcdefgh", "a", "a", "h", "i", "j", "k"]
+    assert quartiles(images) == quartiles(aged(*range(41, 49)))
+
+
+@pytest.mark.parametrize(
+    ("ages", "minimum", "expected"),
+    [
+        ([50, 50, 50, 50, 50, 50, 50, 60], 1, (0, 51, math.inf)),
+        ([50, 60, 60, 60, 60, 60, 60, 60], 1, (0, math.inf)),
+        ([50] * 8, 1, (0, math.inf)),
+        ([], 1, (0, math.inf)),
+        ([50], 0, (0, math.inf)),
+        (list(range(40, 48)), 2, (0, 42, 44, 46, math.inf)),
+        (list(range(40, 48)), 3, (0, 44, math.inf)),
+        (list(range(40, 48)), 5, (0, math.inf)),
+    ],
+)
+def test_bands_that_would_hold_too_few_patients_are_joined(
+    ages: list[float], minimum: int, expected: tuple[float, ...]
+) -> None:
+    assert quartiles(aged(*ages), minimum=minimum) == expected
+
+
+@pytest.mark.parametrize("patients", [3, 40, 41, 42, 43, 325])
+def test_quartile_bands_hold_everyone_once_and_tear_no_year(patients: int) -> None:
+    images = aged(*np.random.default_rng(patients).normal(65, 11, patients).clip(20, 95).tolist())
+    edges = quartiles(images, minimum=10)
+    members = groups.of_images(images, columns=["age"], age_bands=edges)
+    of_band = [mask for (column, _), mask in members.items() if column == "age"]
+    assert (np.sum(of_band, axis=0) == 1).all()
+    assert all(mask.sum() >= min(10, patients) for mask in of_band)
+    assert all(edge == math.floor(edge) for edge in edges[:-1])
+    if patients == 325:
+        years = np.floor(images["age"])
+        for quartile, edge in enumerate(edges[1:-1], start=1):
+            assert (years < edge).sum() >= quartile * patients / 4 > (years < edge - 1).sum()
+
+
+def test_the_published_counts_of_the_ct_patients_by_quarter_are_those_of_such_quartiles() -> None:
+    counts = pd.read_csv("resources/published/counts.csv").query(
+        "dataset == 'pdac' and split == 'test' and what == 'all'"
+    )
+    held = counts.set_index("group")["n"]
+    ages = np.repeat([50.0, 60.0, 70.0, 80.0], [held[f"age_q{quarter}"] for quarter in (1, 2, 3, 4)])
+    assert quartiles(aged(*ages), minimum=10) == (0, 51, 61, 71, math.inf)
+
+
+def test_given_edges_are_taken_as_they_are_and_without_ages_there_are_none() -> None:
+    assert groups.edges_of(aged(41.0), age_bands=PAPER, minimum=10) == PAPER
+    assert groups.edges_of(people()[["sex"]], age_bands="quartiles", minimum=10) == ()
+    with pytest.raises(ValueError, match="age_bands 'thirds' must be quartiles, or the edges"):
+        Settings(age_bands="thirds")  # type: ignore[arg-type]

@@ -58,6 +58,23 @@ def test_a_release_states_epsilon_three_times() -> None:
     json.dumps(found, allow_nan=False)
 
 
+def test_epsilon_is_stated_at_smaller_deltas_too() -> None:
+    found = made()
+    assert list(found["other_deltas"]) == ["1e-05", "1e-06"]
+    run = {"sample_rate": 0.2, "steps": 30}
+    for name, epsilon in found["other_deltas"].items():
+        assert epsilon == pytest.approx(accounting.epsilon(1.3, delta=float(name), **run), rel=1e-9)
+    assert found["epsilon"] < found["other_deltas"]["1e-05"] < found["other_deltas"]["1e-06"]
+    assert found["nominal_other_deltas"] == found["other_deltas"]
+    seeded = made(plan(noise="reproducible"))
+    assert (seeded["other_deltas"], seeded["nominal_other_deltas"]) == (None, found["other_deltas"])
+
+
+@pytest.mark.parametrize(("delta", "stated"), [(6e-6, ["1e-06"]), (1e-5, ["1e-06"]), (1e-6, []), (1e-7, [])])
+def test_only_smaller_deltas_are_stated(delta: float, stated: list[str]) -> None:
+    assert list(made(plan(delta=delta))["other_deltas"]) == stated
+
+
 def test_the_settings_of_the_mechanism_are_stated_as_planned() -> None:
     found = made(plan(views=3))
     stated = {"unit": "patient", "neighbouring_relation": "add_or_remove_one", "sampling": "poisson", "views": 3}

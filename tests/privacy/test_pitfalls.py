@@ -82,8 +82,9 @@ def test_a_step_tells_nothing_but_the_noisy_mean(
     assert all(value.grad is None for value in model.parameters())
 
 
-def test_an_image_is_normalised_by_itself_alone() -> None:
-    images = torch.arange(3 * 36).view(3, 6, 6).square().remainder(251)
+@pytest.mark.parametrize("shape", [(6, 6), (4, 5, 6)])
+def test_an_image_is_normalised_by_itself_alone(shape: tuple[int, ...]) -> None:
+    images = torch.arange(3 * math.prod(shape)).view(3, *shape).square().remainder(251)
     for place in range(3):
         assert torch.equal(normalise(images)[place], normalise(images[place : place + 1])[0])
 

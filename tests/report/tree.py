@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,8 @@ def build(
     rng = np.random.default_rng(5)
     for role in experiment.roles:
         _cohort(base, folder / "private" / "chest", roots["chest", role], role=role, patients=400, rng=rng)
-    _models(base, experiment)
-    _evaluated(base, experiment, groups=groups)
+    trained(base, experiment)
+    evaluated(base, experiment, groups=groups)
     return Tree(study, study_file, folder / "results", folder / "private", roots)
 
 
@@ -115,6 +115,11 @@ def _cohort(base: Path, private: Path, root: Path, *, role: str, patients: int, 
     small = np.stack([cv2.equalizeHist(cv2.resize(one, (64, 64), interpolation=cv2.INTER_AREA)) for one in pixels])
     refused = {"constant_image": 2, "unreadable_file": 1}
     shards.write_shard(base / "prepare" / role / "shard-000.safetensors", pixels=small, image_ids=ids, refused=refused)
+    counted(base, role=role, patients=patients, findings=FINDINGS)
+
+
+def counted(base: Path, *, role: str, patients: int, findings: Sequence[str]) -> None:
+    """Write what was refused at ingest, and so many patients, with two images each, by part of the split."""
     files.write_text(base / "ingest" / role / "refused.csv", "reason,count\nmissing_file,11\nunknown_label,3\n")
     lines = ["split,column,value,images,patients"]
     for part, share in (("train", 0.6), ("validation", 0.1), ("test", 0.3)):
@@ -122,7 +127,7 @@ def _cohort(base: Path, private: Path, root: Path, *, role: str, patients: int, 
         groups = [("all", "all", 1.0), ("sex", "F", 0.36), ("sex", "M", 0.64), ("sex", "U", 0.0)]
         groups += [("age", "[0,30)", 0.03), ("age", "[30,60)", 0.3), ("age", "[60,70)", 0.24)]
         groups += [("age", "[70,80)", 0.28), ("age", "[80,inf)", 0.15)]
-        groups += [(finding, "positive", 0.1 + 0.03 * order) for order, finding in enumerate(FINDINGS)]
+        groups += [(finding, "positive", 0.1 + 0.03 * order) for order, finding in enumerate(findings)]
         for column, value, of in groups:
             lines.append(f'{part},{column},"{value}",{round(2 * held * of)},{round(held * of)}')
     files.write_text(base / "split" / role / "balance.csv", "\n".join(lines) + "\n")
@@ -139,7 +144,8 @@ def chest(rng: np.random.Generator, *, size: int) -> np.ndarray:
     return np.clip(cv2.GaussianBlur(drawn, (0, 0), 3) + rng.normal(0, 5, drawn.shape), 0, 255).astype(np.uint8)
 
 
-def _models(base: Path, experiment: config.Experiment) -> None:
+def trained(base: Path, experiment: config.Experiment) -> None:
+    """Write what the trainings of an experiment leave behind, without their weights."""
     for activation in experiment.activations:
         files.write_json(base / "pretrain" / activation / "training.json", {"activation": activation, "epochs": 12})
     for arm in experiment.arms.values():
@@ -177,7 +183,8 @@ def _certificate(arm: config.Arm, experiment: config.Experiment) -> dict[str, An
     }
 
 
-def _evaluated(base: Path, experiment: config.Experiment, *, groups: Mapping[tuple[str, str], float]) -> None:
+def evaluated(base: Path, experiment: config.Experiment, *, groups: Mapping[tuple[str, str], float]) -> None:
+    """Write the tables of an evaluation, with made-up numbers."""
     arms = {name: float(arm.epsilon) for name, arm in experiment.arms.items()}
     made = measured.build(arms=arms, findings=experiment.findings, seeds=experiment.seeds, groups=groups)
     differences = made.differences[made.differences["reference"].isin(arms)]

@@ -12,7 +12,7 @@ import pandas as pd
 from privrad import config
 from privrad.training import predict
 
-ARM = config.Arm(name="eps-inf", epsilon=math.inf, recipe="without_privacy")
+ARM = config.Arm(name="eps-inf", epsilon=math.inf, recipe="without_privacy", activation="relu")
 
 
 def test_predictions_hold_both_held_out_splits(tmp_path: Path, private: Any, initial: dict[str, Path]) -> None:

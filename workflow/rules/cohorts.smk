@@ -6,7 +6,7 @@ Makes: results/<study>/<experiment>/{ingest,split}/<role>/; paths and rejects in
 
 
 rule phantom:
-    """Draw a cohort of chest radiographs in the layout of a real one."""
+    """Draw a cohort of chest radiographs or abdominal CT scans in the layout of a real one."""
     input:
         code=code("cohorts.phantom"),
     output:

@@ -1,4 +1,4 @@
-"""Preparation: from radiographs to uint8 shards of one size.
+"""Preparation: from radiographs or CT scans to uint8 shards of one size.
 
 Needs: a manifest, its paths, and the cohort's folder.
 Makes: results/<study>/<experiment>/prepare/<role>/shard-<shard>.safetensors; rejects under private/.
@@ -6,7 +6,7 @@ Makes: results/<study>/<experiment>/prepare/<role>/shard-<shard>.safetensors; re
 
 
 rule prepare:
-    """Resize, scale to uint8 and equalise the radiographs of one shard's patients."""
+    """Bring the radiographs or CT scans of one shard's patients to one size, as uint8."""
     input:
         code=code("imaging.prepare"),
         manifest=rules.ingest.output.manifest,
@@ -20,7 +20,7 @@ rule prepare:
     benchmark:
         "benchmarks/{study}/{experiment}/prepare/{role}/shard-{shard}.tsv"
     params:
-        settings=settings("image"),
+        settings=settings("image", "modality"),
     shell:
         'privrad prepare --study "$STUDY" --experiment {wildcards.experiment} --shard {wildcards.shard}'
         " --root {input.root:q} --manifest {input.manifest:q} --paths {input.paths:q}"

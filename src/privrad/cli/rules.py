@@ -97,14 +97,14 @@ def _split(options: argparse.Namespace) -> None:
 def _prepare(options: argparse.Namespace) -> None:
     from privrad.imaging import prepare
 
-    image = chosen_experiment(options).image
+    experiment = chosen_experiment(options)
     prepare.run(
         manifest=options.manifest,
         paths=options.paths,
         root=options.root,
         shard=options.shard,
-        shards=image.shards,
-        size=image.size,
+        image=experiment.image,
+        modality=experiment.modality,
         out=options.out,
         rejects=options.rejects,
     )

@@ -21,6 +21,15 @@ def register(commands: Commands) -> None:
     image.add_argument("source", type=Path, metavar="IN")
     image.add_argument("out", type=Path, metavar="OUT.png")
     image.add_argument("--size", type=int, default=512, help="rows and columns of the picture (default 512)")
+    volume = commands.add("prepare-volume", _prepare_volume, "prepare one CT scan, NIfTI or a DICOM series")
+    volume.add_argument("source", type=Path, metavar="IN", help="a NIfTI file, a folder of slices, or one of them")
+    volume.add_argument("out", type=Path, metavar="OUT.nii.gz")
+    lengths: Any = ("COLUMNS", "ROWS", "SLICES")
+    volume.add_argument("--size", type=int, nargs=3, default=(224, 224, 128), metavar=lengths, help="(224 224 128)")
+    ends: Any = ("LOW", "HIGH")
+    volume.add_argument(
+        "--window", type=float, nargs=2, default=(-150, 250), metavar=ends, help="in Hounsfield units (-150 250)"
+    )
     calibrate = commands.add(
         "calibrate", _calibrate, "the least noise multiplier that keeps an epsilon", *RUN, "--json"
     )
@@ -58,6 +67,13 @@ def _prepare_image(options: argparse.Namespace) -> None:
     prepare.prepare_image(options.source, options.out, size=options.size)
 
 
+def _prepare_volume(options: argparse.Namespace) -> None:
+    from privrad.imaging import prepare
+
+    size, window = tuple(options.size), tuple(options.window)
+    prepare.prepare_volume(options.source, options.out, size=size, window=window)
+
+
 def _calibrate(options: argparse.Namespace) -> None:
     from privrad.privacy import accounting
 
@@ -77,7 +93,7 @@ def _account(options: argparse.Namespace) -> None:
 
 
 def _account_of_run(options: argparse.Namespace, run: dict[str, Any]) -> None:
-    from privrad.privacy import accounting
+    from privrad.privacy import accounting, certificate
 
     found = {
         "epsilon": accounting.epsilon(**run),
@@ -87,7 +103,9 @@ def _account_of_run(options: argparse.Namespace, run: dict[str, Any]) -> None:
     said = {"epsilon": "PLD, the one reported", "prv": "PRV, upper end of its interval", "rdp": "Rényi DP, looser"}
     lines = [f"epsilon at delta {options.delta:g}, one unit added or removed"]
     lines += [f"{found[name]:10.4f}  {which}" for name, which in said.items()]
-    _tell(options, found | run, "\n".join(lines))
+    other = certificate.other_deltas(**run)
+    lines += [f"{epsilon:10.4f}  PLD at delta {delta}" for delta, epsilon in other.items()]
+    _tell(options, found | run | {"other_deltas": other}, "\n".join(lines))
 
 
 def _account_of_study(options: argparse.Namespace) -> None:

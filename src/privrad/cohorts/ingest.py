@@ -9,16 +9,20 @@ from pathlib import Path
 import pandas as pd
 
 from privrad import config, files
-from privrad.cohorts import covid_cxr, identity, mimic_cxr_jpg, nih_cxr14, uka_cxr
+from privrad.cohorts import covid_cxr, identity, mimic_cxr_jpg, msd_pancreas, nih_cxr14, panorama, pdac, uka_cxr
 from privrad.cohorts import manifest as manifests
 from privrad.cohorts import rows as source
 from privrad.cohorts.tables import CohortError
+from privrad.config.cohort import LAYOUTS
 
 ADAPTERS: dict[str, Callable[..., pd.DataFrame]] = {
     "mimic_cxr_jpg": mimic_cxr_jpg.read,
     "uka_cxr": uka_cxr.read,
     "nih_cxr14": nih_cxr14.read,
     "covid_cxr": covid_cxr.read,
+    "pdac": pdac.read,
+    "panorama": panorama.read,
+    "msd_pancreas": msd_pancreas.read,
 }
 log = logging.getLogger("privrad")
 
@@ -42,7 +46,8 @@ def run(
     if not root.is_dir():
         raise CohortError(f"cohort {cohort.id}: folder {root} is missing; correct cohorts.*.root in the study file")
     manifests.schema(findings)
-    rows = source.checked(ADAPTERS[cohort.layout](cohort, findings=findings, root=root), root=root)
+    rows = ADAPTERS[cohort.layout](cohort, findings=findings, root=root)
+    rows = source.checked(rows, root=root, folders=cohort.layout in LAYOUTS["ct"])
     counts = manifests.refused(rows)
     taken = rows[rows["reason"] == ""]
     if taken.empty:

@@ -19,7 +19,7 @@ RESERVED = ("all", "mean")
 
 REMEDIES = {
     "missing_file": "Put the image where the table says, with forward slashes and the right case, or remove its row.",
-    "outside_root": "Give a path below the cohort's folder; copy images that are linked from elsewhere.",
+    "outside_root": "Give a path below the cohort's folder; copy images and slices that are linked from elsewhere.",
     "unknown_label": "Correct the label to one that the layout knows, or remove the row.",
     "missing_value": "Fill in image, patient, study and every finding.",
     "patient_with_two_sexes": "Correct the sex, or tell apart the people who share this patient id.",
@@ -29,7 +29,9 @@ REMEDIES = {
     "unknown_bedside": "Write yes or no, or leave it blank.",
     "unknown_split": "Write train, validation or test, or leave it blank.",
     "not_frontal": "Nothing: only PA and AP views are taken.",
+    "left_out": "Nothing: the study, or who published the image, leaves it out.",
 }
+NO_FAULT = ("not_frontal", "left_out")
 
 
 def schema(findings: Sequence[str]) -> pandera.DataFrameSchema:
@@ -90,9 +92,9 @@ def write_csv(path: Path, table: pd.DataFrame, *, mode: int = 0o644) -> None:
 def rejects(rows: pd.DataFrame) -> pd.DataFrame:
     """The refused source rows: file (or the table's line, where it names none), reason and remedy.
 
-    A view that is not frontal is no fault of the table and is only counted.
+    What is no fault of the table, such as a view that is not frontal, is only counted.
     """
-    refused = rows[~rows["reason"].isin(["", "not_frontal"])]
+    refused = rows[~rows["reason"].isin(["", *NO_FAULT])]
     return pd.DataFrame(
         {
             "file": refused["file"].where(refused["file"] != "", refused["origin"]),

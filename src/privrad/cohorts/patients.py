@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -67,10 +67,10 @@ class Patient:
     radiographs: tuple[Radiograph, ...]
 
 
-def check(phantom: config.Phantom) -> None:
+def check(phantom: config.Phantom, *, findings: Sequence[str] = FINDINGS) -> None:
     """Refuse a prevalence or difficulty of something that is not drawn, and images_per_patient from high to low."""
     for key, given, allowed in (
-        ("prevalence", phantom.prevalence, FINDINGS),
+        ("prevalence", phantom.prevalence, findings),
         ("difficulty", phantom.difficulty, (*SEXES, *AGE_BANDS)),
     ):
         unknown = sorted(set(given) - set(allowed))

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from privrad import config, progress
-from privrad.cohorts import chest, patients, phantom_dicom
+from privrad.cohorts import chest, patients, phantom_ct, phantom_dicom
 from privrad.cohorts.drawing.canvas import Picture
 from privrad.cohorts.patients import FINDINGS, Patient, Radiograph
 
@@ -62,13 +62,20 @@ _VIEWS = {"PA": "postero-anterior", "AP": "antero-posterior", "LATERAL": "latera
 def run(phantom: config.Phantom, *, layout: str, seed: int, out: Path) -> None:
     """Draw a cohort into the folder `out`, which is replaced as a whole once all is written.
 
-    `layout` is "mimic_cxr_jpg" (JPEG files and MIMIC's tables) or "uka_cxr" (DICOM files and uka_cxr.csv). Both have
-    truth.parquet: per image path, 0 or 1 by finding before any reader's error, and the difficulty it was drawn with.
+    `layout` is "mimic_cxr_jpg" (JPEG files and MIMIC's tables), "uka_cxr" (DICOM files and uka_cxr.csv) or "pdac" (CT
+    scans as NIfTI files and folders of DICOM slices, and pdac.csv). All have truth.parquet: per image path, 0 or 1 by
+    finding before any reader's error, and the difficulty it was drawn with.
     Equal arguments give equal bytes, and more patients leave the pictures of the first ones as they were.
     Raises ValueError for a layout, prevalence or difficulty that is not drawn.
     """
-    if layout not in _WRITERS:
-        raise ValueError(f"layout {layout!r} is not one that can be drawn; choose one of {', '.join(sorted(_WRITERS))}")
+    drawable = sorted([*_WRITERS, phantom_ct.LAYOUT])
+    if layout not in drawable:
+        raise ValueError(f"layout {layout!r} is not one that can be drawn; choose one of {', '.join(drawable)}")
+    if layout == phantom_ct.LAYOUT:
+        phantom_ct.check(phantom)
+        with _whole_folder(out) as folder:
+            phantom_ct.write(phantom, seed=seed, folder=folder)
+        return
     patients.check(phantom)
     with _whole_folder(out) as folder:
         cohort = _Cohort(folder=folder, phantom=phantom, seed=seed)

@@ -60,17 +60,18 @@ def frontal(rows: pd.DataFrame, view: pd.Series, *, blank: bool) -> pd.DataFrame
     return refuse(rows.assign(view=word), ~word.isin(allowed), "not_frontal")
 
 
-def checked(rows: pd.DataFrame, *, root: Path) -> pd.DataFrame:
+def checked(rows: pd.DataFrame, *, root: Path, folders: bool = False) -> pd.DataFrame:
     """The rows after all shared checks, with age in years, sex F, M or U, bedside nullable, source_split ours.
 
-    The disk is asked last, and only about rows without a fault.
+    With `folders` an image may be a folder with files, the slices of a CT scan. The disk is asked last, and only about
+    rows without a fault.
     """
     rows = refuse(rows, _two_sexes(rows), "patient_with_two_sexes")
     rows = refuse(rows, rows.duplicated("image"), "duplicate_image")
     rows = _converted(rows)
     rows = refuse(rows, rows["file"].map(_leaves), "outside_root")
     usable = rows.loc[rows["reason"] == "", "file"]
-    present, escaping = _on_disk(usable, root=root)
+    present, escaping = _on_disk(usable, root=root, folders=folders)
     rows = refuse(rows, rows["file"].isin(escaping), "outside_root")
     return refuse(rows, ~rows["file"].isin(present), "missing_file")
 
@@ -119,25 +120,45 @@ def _leaves(file: str) -> bool:
     return file.startswith(("/", "../")) or file == ".." or "\0" in file
 
 
-def _on_disk(files: pd.Series, *, root: Path) -> tuple[set[str], set[str]]:
-    """Which files are there, and which of them lie outside `root` behind a link; each folder is listed once."""
+def _on_disk(files: pd.Series, *, root: Path, folders: bool) -> tuple[set[str], set[str]]:
+    """Which files are there, and which of them lie outside `root` behind a link; each folder is listed once.
+
+    With `folders` a folder counts as there when it holds a file, and lies outside when any of its files does.
+    """
     home = os.path.realpath(root)
     present: set[str] = set()
     escaping: set[str] = set()
-    folders = files.str.replace(r"[^/]*$", "", regex=True)
-    for folder in progress.track(sorted(folders.unique()), what="folders listed"):
-        place = os.path.realpath(os.path.join(home, folder))
-        try:
-            with os.scandir(place) as entries:
-                found = [(entry.name, entry.is_symlink()) for entry in entries if os.path.isfile(entry)]
-        except OSError:
-            continue
+    parents = files.str.replace(r"[^/]*$", "", regex=True)
+    for parent in progress.track(sorted(parents.unique()), what="folders listed"):
+        place = os.path.realpath(os.path.join(home, parent))
         inside = _within(place, home)
-        for name, link in found:
-            present.add(folder + name)
-            if not inside or (link and not _within(os.path.realpath(os.path.join(place, name)), home)):
-                escaping.add(folder + name)
+        for name, target in _listed(place, folders=folders):
+            present.add(parent + name)
+            if not inside or (target and not _within(target, home)):
+                escaping.add(parent + name)
+    if folders:
+        for scan in sorted(present.intersection(files) - escaping):
+            place = os.path.realpath(os.path.join(home, scan))
+            slices = _listed(place, folders=False) if os.path.isdir(place) else [(scan, "")]
+            if not slices:
+                present.discard(scan)
+            if not all(_within(target, home) for _, target in slices if target):
+                escaping.add(scan)
     return present, escaping
+
+
+def _listed(place: str, *, folders: bool) -> list[tuple[str, str]]:
+    """The files in a folder, where wanted the folders too, and where each link leads; none where it cannot be read."""
+    try:
+        with os.scandir(place) as entries:
+            found = [(entry.name, entry.path, entry.is_symlink()) for entry in entries if _counts(entry, folders)]
+    except OSError:
+        return []
+    return [(name, os.path.realpath(path) if link else "") for name, path, link in found]
+
+
+def _counts(entry: os.DirEntry[str], folders: bool) -> bool:
+    return os.path.isfile(entry) or (folders and os.path.isdir(entry))
 
 
 def _within(place: str, home: str) -> bool:

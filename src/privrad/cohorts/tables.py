@@ -19,19 +19,22 @@ class CohortError(ValueError):
     """A cohort that cannot be used as a whole; the message names table and column, and how to mend it."""
 
 
-def mapped(cohort: Cohort, *, defaults: Mapping[str, str], required: Collection[str]) -> dict[str, str]:
+def mapped(
+    cohort: Cohort, *, defaults: Mapping[str, str], required: Collection[str], beside: Collection[str] = ()
+) -> dict[str, str]:
     """The source's column of each of ours, after `cohort.columns`; "none" says that a cohort lacks one.
 
-    Raises CohortError for a key that the layout does not know, and for a required column declared "none".
+    `beside` are keys of `cohort.columns` that, as "table", name no column. Raises CohortError for a key that the layout
+    does not know, and for a required column declared "none".
     """
-    allowed = {*defaults, "table"}
+    allowed = {*defaults, "table", *beside}
     unknown = sorted(set(cohort.columns) - allowed)
     if unknown:
         raise CohortError(
             f"cohort {cohort.id}: columns has {', '.join(unknown)}; "
             f"layout {cohort.layout} takes {', '.join(sorted(allowed))}"
         )
-    merged = {**defaults, **{ours: theirs for ours, theirs in cohort.columns.items() if ours != "table"}}
+    merged = {**defaults, **{ours: cohort.columns[ours] for ours in defaults if ours in cohort.columns}}
     lacking = sorted(ours for ours in required if merged[ours] == "none")
     if lacking:
         raise CohortError(f"cohort {cohort.id}: columns.{lacking[0]} must name a column; no cohort can do without it")

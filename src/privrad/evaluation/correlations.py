@@ -39,13 +39,14 @@ def correlations(
     """Rows of correlation_points.csv and of correlations.csv; `gaps` are those of fairness.csv.
 
     An arm's number is the mean over its trainings. Cases are the positive test images, as they are, not redrawn.
-    Fewer than 3 points, or points of no spread, give NaN with the reason in `about`.
+    Fewer than 3 points, or points of no spread, give NaN with the reason in `about`. A study of a single finding has
+    none over findings.
     """
     areas = {arm: _areas(test, estimates, arm) for arm in dict.fromkeys(arm for arm, _ in test.epsilons)}
     cases = {finding: cell.positives for (_, group, finding), cell in estimates.items() if group == ALL}
     reference = _reference(test)
     points, rows = [], []
-    for arm, of_finding in areas.items():
+    for arm, of_finding in areas.items() if len(test.findings) > 1 else ():
         held = areas.get(reference, {})
         both = [finding for finding in of_finding if finding in held]
         lost = {finding: minus_drawn(held[finding], of_finding[finding]) for finding in both}

@@ -30,7 +30,7 @@ class TestSet:
 
     `images` has one row an image, `units` the unit of each that is redrawn, `patients` its patient; `scored` gives, per
     run and finding, rows of `images`, scores and labels; `members` masks the rows of each group. A run is (arm, seed),
-    a group (column, value).
+    a group (column, value). `age_edges` are those of its bands of age, none where no ages are known.
     """
 
     images: pd.DataFrame
@@ -40,6 +40,7 @@ class TestSet:
     members: dict[Group, NDArray[np.bool_]]
     units: NDArray[np.int32]
     patients: NDArray[np.intp]
+    age_edges: tuple[float, ...] = ()
 
     @property
     def unit_count(self) -> int:
@@ -80,11 +81,15 @@ def arrange(
     table: pd.DataFrame,
     *,
     resample: str,
-    age_bands: Sequence[float] = (),
+    age_bands: groups.Bands = (),
+    minimum_cell: int = 1,
     intersections: Sequence[tuple[str, str]] = (),
     grouped: bool = True,
 ) -> TestSet:
-    """Give the predictions of one table (see `predictions.load`) a common order of images, their units and groups."""
+    """Give the predictions of one table (see `predictions.load`) a common order of images, their units and groups.
+
+    Quartiles of age are of the patients of the whole table; `minimum_cell` is the least that a band of them holds.
+    """
     columns = grouping_columns(table)
     images = table.drop_duplicates("image_id").sort_values("image_id")[["image_id", "patient_id", *columns]]
     images = images.astype({"image_id": object, "patient_id": object}).reset_index(drop=True)
@@ -105,11 +110,12 @@ def arrange(
         )
         epsilons[one] = float(first["epsilon"])
     everyone = {ALL: np.ones(len(images), dtype=bool)}
+    age_edges = groups.edges_of(images, age_bands=age_bands, minimum=minimum_cell) if grouped else ()
     members = (
         groups.of_images(
             images,
             columns=columns,
-            age_bands=age_bands,
+            age_bands=age_edges,
             intersections=intersections,
             labels=_labels(scored, findings, len(images)),
         )
@@ -129,6 +135,7 @@ def arrange(
         members=members,
         units=units.astype(np.int32),
         patients=patients,
+        age_edges=age_edges,
     )
 
 

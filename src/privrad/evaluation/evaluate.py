@@ -32,7 +32,11 @@ def run(predictions: Sequence[Path], *, settings: Settings, out: Path, threads: 
 def measure(read: Predictions, settings: Settings) -> dict[str, Any]:
     """Every table of an evaluation as rows, and summary.json as a dictionary, by the name of the file."""
     test = estimates.arrange(
-        read.test, resample=settings.resample, age_bands=settings.age_bands, intersections=settings.intersections
+        read.test,
+        resample=settings.resample,
+        age_bands=settings.age_bands,
+        minimum_cell=settings.minimum_cell,
+        intersections=settings.intersections,
     )
     held_out = None
     if len(read.validation):

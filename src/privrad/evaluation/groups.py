@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,8 @@ MOST_VALUES = 50
 FINDINGS = "findings"
 BOTH = " & "
 DEFAULT_INTERSECTIONS = (("sex", "age"),)
+QUARTILES = "quartiles"
+Bands = Literal["quartiles"] | Sequence[float]
 Mask = NDArray[np.bool_]
 Names = NDArray[np.object_]
 
@@ -23,6 +27,29 @@ def bands(ages: NDArray[np.float64], *, edges: Sequence[float]) -> Names:
     names = np.array(["outside", *labels, "outside", "unknown"], dtype=object)
     place = np.searchsorted(np.asarray(edges, dtype=float), ages, side="right")
     return names[np.where(np.isnan(ages), len(labels) + 2, place)]
+
+
+def edges_of(images: pd.DataFrame, *, age_bands: Bands, minimum: int) -> tuple[float, ...]:
+    """The edges of the age bands of all `images`, which have the columns patient_id and age; none without ages.
+
+    Edges that are given are taken as they are. Quartiles: a patient counts once, with the lowest known age of their
+    images, in whole years. The k-th quartile is the age of rank ceil(k n / 4) of n patients (type 1 of Hyndman and
+    Fan 1996), and the band up to it ends before the next whole year, so that no year of age is torn. From the lowest
+    on, an edge stands only where at least `minimum` patients lie in the band that it closes, and as many above it. The
+    first band begins at 0 and the last has no end.
+    """
+    if "age" not in images:
+        return ()
+    if not isinstance(age_bands, str):
+        return tuple(float(edge) for edge in age_bands)
+    ages = pd.Series(np.floor(_years(images["age"])), index=images["patient_id"].to_numpy())
+    lowest = np.sort(ages[(ages >= 0) & np.isfinite(ages)].groupby(level=0).min().to_numpy())
+    kept, count = [0.0], len(lowest)
+    for quartile in (1, 2, 3) if count else ():
+        edge = float(lowest[-(-quartile * count // 4) - 1]) + 1
+        closed, above = int(((lowest >= kept[-1]) & (lowest < edge)).sum()), int((lowest >= edge).sum())
+        kept += [edge] * (min(closed, above) >= max(minimum, 1))
+    return (*kept, math.inf)
 
 
 def of_images(

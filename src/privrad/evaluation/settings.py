@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from privrad.evaluation.groups import QUARTILES, Bands
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -20,12 +22,14 @@ class Settings:
     margin: float = 0.02
     minimum_cell: int = 10
     fairness_difference: float = 0.12
-    age_bands: Sequence[float] = (0, 30, 60, 70, 80, 100)
+    age_bands: Bands = (0, 30, 60, 70, 80, 100)
     intersections: Sequence[tuple[str, str]] = (("sex", "age"),)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.resample not in ("patient", "image"):
             raise ValueError(f"resample {self.resample!r} must be patient or image")
+        if isinstance(self.age_bands, str) and self.age_bands != QUARTILES:
+            raise ValueError(f"age_bands {self.age_bands!r} must be {QUARTILES}, or the edges of the bands in years")
         if self.seed < 0:
             raise ValueError(f"seed {self.seed} must be a whole number from 0 on")

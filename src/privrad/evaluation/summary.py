@@ -21,7 +21,7 @@ def summary(
     validated: Rows,
     settings: Settings,
 ) -> dict[str, Any]:
-    """The settings, and of each model its mean AUROC and the group served worst.
+    """The settings, the edges of the bands of age, and of each model its mean AUROC and the group served worst.
 
     Groups by the number of findings are left out there: they say how ill an image is, not who the patient is.
     """
@@ -46,6 +46,7 @@ def summary(
         | {"worst_group": _worst(worst.get((arm, seed)))}
         for arm, seed in test.epsilons
     ]
+    bands = settings.age_bands
     named = {
         name: getattr(settings, name)
         for name in ("redraws", "resample", "confidence", "seed", "intervals", "margin", "minimum_cell")
@@ -54,6 +55,8 @@ def summary(
         "threshold": settings.threshold,
         "specificity": settings.specificity,
         "fairness_difference": settings.fairness_difference,
+        "age_bands": bands if isinstance(bands, str) else [float(edge) for edge in bands],
+        "age_edges": [_plain(edge) for edge in test.age_edges],
         "findings": list(test.findings),
         "images": len(test.images),
         "patients": len(set(test.patients)),

@@ -27,9 +27,9 @@ _BY_GDCM = (
     *(uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1),
     *(uid.JPEGLSLossless, uid.JPEGLSNearLossless),
 )
-_GREY = ("MONOCHROME1", "MONOCHROME2")
+GREY = ("MONOCHROME1", "MONOCHROME2")
 _PALETTE = "PALETTE COLOR"
-_STORED = (*_GREY, _PALETTE)
+_STORED = (*GREY, _PALETTE)
 _PIXEL_DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _NEEDED = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricInterpretation")
 _COPIED = (*_NEEDED, "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration", "PixelData")
@@ -44,15 +44,9 @@ def read_dicom(stream: BinaryIO) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         file = dcmread(stream)
-        _check(file)
-        syntax = _syntax(file)
-        pixels = _decode(file, syntax)
+        pixels = stored_pixels(file)
         kind = str(file.PhotometricInterpretation)
-        expected = (file.Rows, file.Columns, *(() if kind in _STORED else (3,)))
-        if pixels.shape != expected:
-            remedy = f"{kind} pixels decode to {pixels.shape}, not {expected}; export the image again"
-            raise Unreadable("unreadable_file", remedy)
-        if kind in _GREY:
+        if kind in GREY:
             return present(pixels.view(f"u{pixels.itemsize}") if pixels.dtype.kind == "i" else pixels, file)
         if kind == _PALETTE:
             pixels = apply_color_lut(pixels, file)
@@ -64,10 +58,25 @@ def read_bare_dicom(content: bytes) -> np.ndarray:
     return read_dicom(io.BytesIO(bytes(128) + b"DICM" + content))
 
 
+def stored_pixels(file: FileDataset) -> np.ndarray:
+    """The stored pixels [rows, columns] of the one picture in a file, or RGB [rows, columns, 3].
+
+    Those of a grey picture are as stored, with garbage above the stored bits allowed. Raises as `read_dicom` does.
+    """
+    _check(file)
+    pixels = _decode(file, transfer_syntax(file))
+    kind = str(file.PhotometricInterpretation)
+    expected = (file.Rows, file.Columns, *(() if kind in _STORED else (3,)))
+    if pixels.shape != expected:
+        remedy = f"{kind} pixels decode to {pixels.shape}, not {expected}; export the image again"
+        raise Unreadable("unreadable_file", remedy)
+    return pixels
+
+
 def _check(file: FileDataset) -> None:
     """Refuse, before any decoding, a file that cannot give one picture."""
     if not any(keyword in file for keyword in _PIXEL_DATA):
-        if "Rows" in file and _syntax(file).is_encapsulated:
+        if "Rows" in file and transfer_syntax(file).is_encapsulated:
             raise Unreadable("unreadable_file", "its compressed pixels are cut short; export or copy the file again")
         kind = file.get("Modality") or "modality not given"
         remedy = f"a DICOM file without a picture ({kind}), or cut short; export it again or remove it from the table"
@@ -81,7 +90,7 @@ def _check(file: FileDataset) -> None:
         raise Unreadable("several_frames", f"{frames} frames; export the one to use as an image of its own")
 
 
-def _syntax(file: FileDataset) -> uid.UID:
+def transfer_syntax(file: FileDataset) -> uid.UID:
     """The transfer syntax, or for a file that does not name it, the one that its header was read with."""
     named = file.file_meta.get("TransferSyntaxUID")
     if named:

@@ -1,48 +1,74 @@
-"""The prepare step: the radiographs of one shard of a cohort, from files to one shard file."""
+"""The prepare step: the radiographs or CT scans of one shard of a cohort, from files to one shard file."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+from nibabel.nifti1 import Nifti1Image
 
-from privrad import files, progress
-from privrad.imaging import radiograph
-from privrad.imaging.read import Unreadable, read_radiograph
+from privrad import config, files, progress
+from privrad.imaging import ct, radiograph
+from privrad.imaging.read import Unreadable, read_radiograph, read_scan
 from privrad.imaging.shards import shard_of, write_shard
+
+_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def run(
-    *, manifest: Path, paths: Path, root: Path, shard: int, shards: int, size: int, out: Path, rejects: Path
+    *,
+    manifest: Path,
+    paths: Path,
+    root: Path,
+    shard: int,
+    image: config.Image,
+    modality: config.Modality,
+    out: Path,
+    rejects: Path,
 ) -> None:
-    """Prepare the images of the patients in one shard.
+    """Prepare the images of the patients in one shard, one at a time.
 
     `manifest` and `paths` are Parquet tables with image_id and patient_id, and with image_id and path (relative to
-    `root`). Writes the images as uint8 [n, size, size] with the counts of refusals to `out`, and one row (file, reason,
-    remedy) for each refused image to `rejects`. Raises ValueError for a shard outside 0 <= shard < shards.
+    `root`; of a scan also a folder). Writes the images as uint8 [n, rows, columns], or scans as uint8 [n, slices, rows,
+    columns], with the counts of refusals to `out`, and one row (file, reason, remedy) for each refused image to
+    `rejects`. Raises ValueError for a shard outside 0 <= shard < image.shards.
     """
-    if not 0 <= shard < shards:
-        raise ValueError(f"shard is {shard}; with {shards} shards it must lie between 0 and {shards - 1}")
-    wanted = _images(manifest, paths, shard=shard, shards=shards)
+    if not 0 <= shard < image.shards:
+        raise ValueError(f"shard is {shard}; with {image.shards} shards it must lie between 0 and {image.shards - 1}")
+    shape, prepare = _preparation(image, modality)
+    wanted = _images(manifest, paths, shard=shard, shards=image.shards)
     refusals: list[tuple[str, str, str]] = []
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        shape = (len(wanted), size, size)
-        pixels = np.memmap(scratch, np.uint8, mode="w+", shape=shape) if wanted else np.empty(shape, np.uint8)
+        shapes = (len(wanted), *shape)
+        pixels = np.memmap(scratch, np.uint8, mode="w+", shape=shapes) if wanted else np.empty(shapes, np.uint8)
         kept: list[str] = []
         what = f"prepare shard {shard}"
-        for image_id, image in _prepared(wanted, root=root, size=size, refusals=refusals, what=what):
-            pixels[len(kept)] = image
+        for image_id, prepared in _prepared(wanted, prepare, root=root, refusals=refusals, what=what):
+            pixels[len(kept)] = prepared
             kept.append(image_id)
         counts = Counter(reason for _, reason, _ in refusals)
         _write_rejects(rejects, refusals)
         write_shard(out, pixels=pixels[: len(kept)], image_ids=kept, refused=counts)
+
+
+def _preparation(
+    image: config.Image, modality: config.Modality
+) -> tuple[tuple[int, ...], Callable[[Path], np.ndarray]]:
+    """The shape of one prepared image, and what makes it of a file."""
+    size, window = image.size, image.window
+    if modality == "radiograph" and isinstance(size, int):
+        return (size, size), lambda path: radiograph.prepare(read_radiograph(path), size=size)
+    if modality == "ct" and isinstance(size, tuple) and window is not None:
+        return size[::-1], lambda path: ct.prepare(read_scan(path), size=size, window=window)
+    raise ValueError(f"image.size {size} and image.window {window} are not for modality {modality}")
 
 
 def prepare_image(source: Path, out: Path, *, size: int) -> None:
@@ -58,8 +84,37 @@ def prepare_image(source: Path, out: Path, *, size: int) -> None:
         temporary.write_bytes(png.tobytes())
 
 
+def prepare_volume(source: Path, out: Path, *, size: ct.Size, window: ct.Window) -> None:
+    """Prepare one CT scan and write it as NIfTI, uint8, with its place in the patient; same scan, same bytes.
+
+    `source` is a NIfTI file, a folder of DICOM slices or one of them. Raises Unreadable naming it, and ValueError for
+    an `out` that ends neither in .nii nor in .nii.gz.
+    """
+    if not out.name.endswith((".nii", ".nii.gz")):
+        raise ValueError(f"{out}: a prepared volume is NIfTI; give it a name that ends in .nii.gz or .nii")
+    try:
+        scan = read_scan(source)
+        volume = ct.prepare(scan, size=size, window=window)
+    except Unreadable as error:
+        raise error.of(source) from None
+    content = _nifti(volume, ct.grid(scan, size=size))
+    with files.atomic(out) as temporary:
+        temporary.write_bytes(gzip.compress(content, 6, mtime=0) if out.name.endswith(".gz") else content)
+
+
+def _nifti(volume: np.ndarray, affine: np.ndarray) -> bytes:
+    """A NIfTI-1 file of a prepared volume [slices, rows, columns] with its affine to L, P, S."""
+    picture = Nifti1Image(volume.T, _TO_RAS @ affine)
+    picture.header.set_xyzt_units("mm")
+    picture.set_sform(picture.affine, code="scanner")
+    picture.set_qform(picture.affine, code="scanner")
+    picture.header["cal_max"] = 255
+    content: bytes = picture.to_bytes()
+    return content
+
+
 def locate(root: Path, path: object) -> Path:
-    """The file that a table names by its path under `root`; Unreadable when it is absolute or leads elsewhere."""
+    """The file or folder that a table names by its path under `root`; Unreadable for one that leads elsewhere."""
     text = path if isinstance(path, str) else ""
     if not text or "\0" in text:
         raise Unreadable("missing_file", "the table gives no usable path; enter one relative to the cohort's root")
@@ -82,12 +137,17 @@ def _images(manifest: Path, paths: Path, *, shard: int, shards: int) -> list[tup
 
 
 def _prepared(
-    wanted: Sequence[tuple[str, object]], *, root: Path, size: int, refusals: list[tuple[str, str, str]], what: str
+    wanted: Sequence[tuple[str, object]],
+    prepare: Callable[[Path], np.ndarray],
+    *,
+    root: Path,
+    refusals: list[tuple[str, str, str]],
+    what: str,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each image that can be prepared with its id, and note the others in `refusals`."""
     for image_id, path in progress.track(wanted, what=what):
         try:
-            image = radiograph.prepare(read_radiograph(locate(root, path)), size=size)
+            image = prepare(locate(root, path))
         except Unreadable as error:
             refusals.append((path if isinstance(path, str) else image_id, error.reason, error.remedy))
         else:

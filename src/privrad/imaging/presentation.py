@@ -39,14 +39,22 @@ def _look_up(raw: np.ndarray, table: np.ndarray, padding: np.ndarray) -> np.ndar
 
 
 def _stored(raw: np.ndarray, header: Dataset) -> np.ndarray:
-    """The integers in the stored bits, signed where the header says so, as float64."""
     bits = int(header.BitsStored)
-    shift = int(header.get("HighBit", bits - 1)) + 1 - bits
-    if not 1 <= bits <= int(header.BitsAllocated) or shift < 0:
-        said = f"{bits} bits stored of {header.BitsAllocated}, the highest at {bits + shift - 1}"
+    high, signed = int(header.get("HighBit", bits - 1)), header.PixelRepresentation == 1
+    return stored_integers(raw, allocated=int(header.BitsAllocated), bits=bits, high=high, signed=signed)
+
+
+def stored_integers(raw: np.ndarray, *, allocated: int, bits: int, high: int, signed: bool) -> np.ndarray:
+    """The integers in the stored bits of unsigned ones of the allocated width, with their sign, as float64.
+
+    Raises Unreadable for bits that the allocated width does not have.
+    """
+    shift = high + 1 - bits
+    if not 1 <= bits <= allocated or shift < 0:
+        said = f"{bits} bits stored of {allocated}, the highest at {high}"
         raise Unreadable("unreadable_file", f"the header contradicts itself: {said}; export the image again")
     values = ((raw >> np.uint32(shift)) & np.uint32(2**bits - 1)).astype(np.float64)
-    if header.PixelRepresentation == 1:
+    if signed:
         values[values >= 2 ** (bits - 1)] -= 2**bits
     return values
 
@@ -64,16 +72,17 @@ def _padding(stored: np.ndarray, header: Dataset) -> np.ndarray:
     if first is None:
         return np.zeros(stored.shape, dtype=bool)
     last = _number(header, "PixelPaddingRangeLimit")
-    ends = [_as_stored(value, header) for value in (first, first if last is None else last)]
+    allocated, signed = int(header.BitsAllocated), header.get("PixelRepresentation") == 1
+    ends = [as_stored(value, allocated=allocated, signed=signed) for value in (first, first if last is None else last)]
     return (stored >= min(ends)) & (stored <= max(ends))
 
 
-def _as_stored(value: float, header: Dataset) -> float:
+def as_stored(value: float, *, allocated: int, signed: bool) -> float:
     """A padding value written with the other signedness than the pixels, brought to theirs."""
-    span, signed = 2.0 ** int(header.BitsAllocated), header.get("PixelRepresentation")
-    if signed == 1 and value >= span / 2:
-        return value - span
-    return value + span if signed == 0 and value < 0 else value
+    span = 2.0**allocated
+    if signed:
+        return value - span if value >= span / 2 else value
+    return value + span if value < 0 else value
 
 
 def _modality(values: np.ndarray, header: Dataset) -> np.ndarray:

@@ -1,17 +1,23 @@
-"""Reading a radiograph from DICOM, PNG or JPEG, told apart by content and never by name."""
+"""Reading a radiograph or a CT scan, its format told by content and never by name."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from privrad.imaging.dicom import read_bare_dicom, read_dicom
+from privrad.imaging.nifti import GZIP, LONGEST_HEADER, is_nifti, read_nifti
 from privrad.imaging.picture import read_picture
+from privrad.imaging.scan import Scan
+from privrad.imaging.series import read_series
 from privrad.imaging.unreadable import Unreadable
 
-__all__ = ["Unreadable", "read_radiograph"]
+__all__ = ["Unreadable", "read_radiograph", "read_scan"]
 
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _BARE_GROUPS = (b"\x02\x00", b"\x08\x00")
@@ -26,21 +32,41 @@ def read_radiograph(path: Path) -> np.ndarray:
     black, colour that is really grey (a tint, a few coloured marks) becomes its luma, an orientation tag is ignored.
     Raises Unreadable for every other content.
     """
+    with _refusing(), path.open("rb") as stream:
+        return _read(stream)
+
+
+def read_scan(path: Path) -> Scan:
+    """Read one CT scan: a NIfTI file, a folder of DICOM slices, or one DICOM file, which names its series.
+
+    Raises Unreadable for every other content; so do the scan's planes, for a fault that is met only there.
+    """
+    with _refusing():
+        scan = _reader(path)
+    return replace(scan, planes=lambda: _guarded(scan))
+
+
+def _guarded(scan: Scan) -> Iterator[np.ndarray]:
+    with _refusing():
+        yield from scan.planes()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn whatever goes wrong while a file is read into Unreadable."""
     try:
-        stream = path.open("rb")
+        yield
+    except Unreadable:
+        raise
     except (FileNotFoundError, NotADirectoryError):
         raise Unreadable("missing_file", "there is no such file; restore it or correct its path in the table") from None
-    except OSError as error:
-        raise Unreadable("unreadable_file", f"{error.strerror}; make it a file that this account may read") from None
-    with stream:
-        try:
-            return _read(stream)
-        except Unreadable:
-            raise
-        except MemoryError:
-            raise Unreadable("too_large", "it does not fit into memory; export it at a lower resolution") from None
-        except Exception as error:
-            raise Unreadable("unreadable_file", f"{_first_line(error)}; export or copy the file again") from error
+    except MemoryError:
+        raise Unreadable("too_large", "it does not fit into memory; export it at a lower resolution") from None
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            remedy = f"{error.strerror}; make it a file that this account may read"
+            raise Unreadable("unreadable_file", remedy) from None
+        raise Unreadable("unreadable_file", f"{_first_line(error)}; export or copy the file again") from error
 
 
 def _read(stream: BinaryIO) -> np.ndarray:
@@ -48,11 +74,29 @@ def _read(stream: BinaryIO) -> np.ndarray:
     stream.seek(0)
     if head.startswith(_PICTURES):
         return read_picture(stream.read())
-    if head[:2] in _BARE_GROUPS and head[3:4] == b"\x00":
+    if _is_bare(head):
         return read_bare_dicom(stream.read())
     if head.endswith(b"DICM"):
         return read_dicom(stream)
     raise Unreadable("unknown_format", "it is neither DICOM nor PNG nor JPEG; export the image as one of them")
+
+
+def _reader(path: Path) -> Scan:
+    if path.is_dir():
+        return read_series(path)
+    with path.open("rb") as stream:
+        head = stream.read(LONGEST_HEADER)
+    if head.startswith(GZIP) or is_nifti(head):
+        return read_nifti(path)
+    if _is_bare(head) or head[128:132] == b"DICM":
+        return read_series(path)
+    remedy = "it is neither NIfTI nor DICOM; name a NIfTI file, a folder of DICOM slices or one of them"
+    raise Unreadable("unknown_format", remedy)
+
+
+def _is_bare(head: bytes) -> bool:
+    """Whether a file begins as a DICOM one does that lacks its preamble of 128 bytes."""
+    return head[:2] in _BARE_GROUPS and head[3:4] == b"\x00"
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from privrad import files
 
 _LENGTH = 8
 _LARGEST_HEADER = 100_000_000
-_ROWS_AT_ONCE = 256
+_BYTES_AT_ONCE = 2**26
 
 
 def shard_of(patient_id: str, *, shards: int) -> int:
@@ -26,12 +27,14 @@ def shard_of(patient_id: str, *, shards: int) -> int:
 def write_shard(path: Path, *, pixels: np.ndarray, image_ids: Sequence[str], refused: Mapping[str, int]) -> None:
     """Write one shard atomically, its rows in the order of image_id; same input, same bytes.
 
-    `pixels` is uint8 [n, size, size], row by row for `image_ids`; `refused` counts images by reason. The file is in the
+    `pixels` is uint8 [n, rows, columns], or [n, slices, rows, columns] of volumes, one for each of `image_ids`;
+    `refused` counts images by reason. The file is in the
     safetensors format, with the tensor `pixels` and the metadata `image_ids` and `refused`, both JSON. Raises
     ValueError for another shape or type, or a repeated id.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
-        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; a shard takes uint8 [images, size, size]")
+    if pixels.dtype != np.uint8 or pixels.ndim not in (3, 4) or not all(pixels.shape[1:]):
+        taken = "uint8 [images, rows, columns] or [images, slices, rows, columns]"
+        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; a shard takes {taken}")
     if len(image_ids) != len(pixels) or len(set(image_ids)) != len(image_ids):
         different = len(set(image_ids))
         raise ValueError(f"{different} different image ids for {len(pixels)} images; give each image an id of its own")
@@ -39,8 +42,15 @@ def write_shard(path: Path, *, pixels: np.ndarray, image_ids: Sequence[str], ref
     header = _header(pixels, [image_ids[row] for row in order], refused)
     with files.atomic(path) as temporary, temporary.open("wb") as stream:
         stream.write(len(header).to_bytes(_LENGTH, "little") + header)
-        for start in range(0, len(order), _ROWS_AT_ONCE):
-            stream.write(np.ascontiguousarray(pixels[order[start : start + _ROWS_AT_ONCE]]).data)
+        for some in batched(order, shape=pixels.shape[1:]):
+            stream.write(np.ascontiguousarray(pixels[some]).data)
+
+
+def batched(rows: Sequence[int] | np.ndarray, *, shape: tuple[int, ...]) -> Iterator[Sequence[int] | np.ndarray]:
+    """Runs of `rows` whose images, of this shape, take 64 MiB at most together, or one image."""
+    count = max(1, _BYTES_AT_ONCE // max(1, math.prod(shape)))
+    for start in range(0, len(rows), count):
+        yield rows[start : start + count]
 
 
 def _header(pixels: np.ndarray, image_ids: list[str], refused: Mapping[str, int]) -> bytes:
@@ -59,14 +69,14 @@ class Shard:
 
     path: Path
     offset: int
-    size: int
+    shape: tuple[int, ...]
     image_ids: tuple[str, ...]
     refused: Mapping[str, int]
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """uint8 [images, size, size], memory-mapped for reading."""
-        shape = (len(self.image_ids), self.size, self.size)
+        """uint8 [images, (slices,) rows, columns], memory-mapped for reading."""
+        shape = (len(self.image_ids), *self.shape)
         if not self.image_ids:
             return np.empty(shape, dtype=np.uint8)
         return np.memmap(self.path, dtype=np.uint8, mode="r", offset=self.offset, shape=shape)
@@ -79,9 +89,9 @@ class Images:
     shards: tuple[Shard, ...]
 
     @property
-    def size(self) -> int:
-        """Rows, and columns, of each image."""
-        return self.shards[0].size
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns of each image; slices, rows and columns of each volume."""
+        return self.shards[0].shape
 
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
@@ -102,7 +112,7 @@ class Images:
         return int(self._ends[-1])
 
     def take(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Copy the images of `rows`, in any order and repeated at will, into uint8 [n, size, size].
+        """Copy the images of `rows`, in any order and repeated at will, into uint8 [n, (slices,) rows, columns].
 
         Reads each shard front to back. Raises IndexError for a row outside 0 <= row < len(self), TypeError for rows
         that are not whole numbers.
@@ -113,7 +123,7 @@ class Images:
         wanted = wanted.astype(np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
             raise IndexError(f"rows {wanted.min()} to {wanted.max()} are asked of {len(self)} images")
-        images = np.empty((wanted.size, self.size, self.size), dtype=np.uint8)
+        images = np.empty((wanted.size, *self.shape), dtype=np.uint8)
         owners = np.searchsorted(self._ends, wanted, side="right")
         for place in np.lexsort((wanted, owners)):
             row, owner = wanted[place], owners[place]
@@ -130,9 +140,9 @@ def open_shards(paths: Sequence[Path]) -> Images:
     if not paths:
         raise ValueError("no shard is given; name at least one file that the prepare step wrote")
     shards = tuple(_open(Path(path)) for path in paths)
-    sizes = {shard.size: shard.path for shard in shards}
+    sizes = {shard.shape: shard.path for shard in shards}
     if len(sizes) > 1:
-        named = ", ".join(f"{path} of {size}" for size, path in sorted(sizes.items()))
+        named = ", ".join(f"{path} of {' x '.join(map(str, shape))}" for shape, path in sorted(sizes.items()))
         raise ValueError(f"shards differ in size: {named}; prepare the whole cohort at one size")
     images = Images(shards)
     if len(set(images.image_ids)) != len(images.image_ids):
@@ -160,12 +170,13 @@ def _shard(path: Path, header: dict[str, Any], offset: int) -> Shard:
     image_ids = json.loads(header["__metadata__"]["image_ids"])
     refused = json.loads(header["__metadata__"]["refused"])
     tensor = header["pixels"]
-    count, rows, columns = tensor["shape"]
-    if tensor["dtype"] != "U8" or rows != columns or count != len(image_ids) or min(count, rows - 1) < 0:
+    count, *shape = tensor["shape"]
+    if tensor["dtype"] != "U8" or len(shape) not in (2, 3) or count != len(image_ids) or min(count, *shape) < 0:
         raise ValueError(f"{tensor['dtype']} {tensor['shape']} for {len(image_ids)} images")
     if image_ids != sorted(image_ids):
         raise ValueError("image ids out of order")
-    expected = offset + count * rows * columns
+    expected = offset + count * math.prod(shape)
     if tensor["data_offsets"] != [0, expected - offset] or path.stat().st_size != expected:
         raise ValueError(f"{path.stat().st_size} bytes, not {expected}")
-    return Shard(path, offset, rows, tuple(image_ids), {str(reason): int(number) for reason, number in refused.items()})
+    counts = {str(reason): int(number) for reason, number in refused.items()}
+    return Shard(path, offset, tuple(shape), tuple(image_ids), counts)

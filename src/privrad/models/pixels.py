@@ -1,4 +1,4 @@
-"""From stored radiographs to a network's input: the one place where intensities are normalised."""
+"""From stored images to a network's input: the one place where intensities are normalised."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import torch
 from torch import Tensor
 
 
-def normalise(images: Tensor, *, channels: int = 3) -> Tensor:
-    """Give each image mean 0 and standard deviation 1 over its own pixels, in identical channels.
+def normalise(images: Tensor) -> Tensor:
+    """Give each image mean 0 and standard deviation 1 over its own pixels, in the channels that its network takes.
 
-    `images` is [n, h, w], uint8 or float; the result is float32 [n, channels, h, w], a view without copies of the
-    channel. A constant image becomes zeros. No statistic is taken over more than one image.
+    `images` is uint8 or float. Radiographs [n, h, w] become float32 [n, 3, h, w], identical channels in a view without
+    copies; volumes [n, d, h, w] become [n, 1, d, h, w]. A constant image becomes zeros. No statistic is taken over more
+    than one image.
     """
+    own = tuple(range(1, images.ndim))
     pixels = images.to(torch.float32)
-    pixels = pixels - pixels.mean((1, 2), keepdim=True)
-    spread = pixels.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-3)
-    return (pixels / spread).unsqueeze(1).expand(-1, channels, -1, -1)
+    pixels = pixels - pixels.mean(own, keepdim=True)
+    spread = pixels.square().mean(own, keepdim=True).sqrt().clamp_min(1e-3)
+    channels = 3 if images.ndim == 3 else 1
+    return (pixels / spread).unsqueeze(1).expand(-1, channels, *images.shape[1:])

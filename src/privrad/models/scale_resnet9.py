@@ -7,9 +7,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from privrad.models.planes import PlaneConv3d
 from privrad.models.residual import ACTIVATIONS
+from privrad.models.slabs import by_slabs, is_large
 
 Dimensions = Literal[2, 3]
 CHANNELS = 3
@@ -42,6 +44,18 @@ class Halves(nn.Module):
         return x
 
 
+class Tail(nn.Sequential):
+    """Layers without parameters behind a block's GroupNorm: its activation, and where it ends in one a max-pool.
+
+    They work on large volumes a few planes at a time and compute again what the backward pass needs, so that their
+    input is all that is kept. The numbers are the same.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = by_slabs(super().forward, x) if is_large(x) else super().forward(x)
+        return out
+
+
 class ScaleResNet9(nn.Module):
     """Eight 3×3 convolutions in four plain blocks and two residual pairs, three max-pools, adaptive max-pool, linear.
 
@@ -61,8 +75,10 @@ class ScaleResNet9(nn.Module):
         super().__init__()
         convolution, pool = (_flat, nn.MaxPool2d) if dimensions == 2 else (_planes, nn.MaxPool3d)
 
-        def block(inputs: int, outputs: int) -> nn.Sequential:
-            return nn.Sequential(convolution(inputs, outputs), nn.GroupNorm(groups, outputs), activation())
+        def block(inputs: int, outputs: int, *pools: nn.Module) -> nn.Sequential:
+            return nn.Sequential(
+                convolution(inputs, outputs), nn.GroupNorm(groups, outputs), Tail(activation(), *pools)
+            )
 
         def pair(channels: int) -> Pair:
             return Pair(block(channels, channels), block(channels, channels), nn.GroupNorm(groups, channels))
@@ -70,17 +86,21 @@ class ScaleResNet9(nn.Module):
         self.front = nn.Conv3d(1, CHANNELS, 1, bias=False) if dimensions == 3 else nn.Identity()
         self.body = nn.Sequential(
             block(CHANNELS, width),
-            nn.Sequential(block(width, 2 * width), pool(2)),
+            nn.Sequential(block(width, 2 * width, pool(2))),
             pair(2 * width),
-            nn.Sequential(block(2 * width, 4 * width), pool(2)),
-            nn.Sequential(block(4 * width, 4 * width), pool(2)),
+            nn.Sequential(block(2 * width, 4 * width, pool(2))),
+            nn.Sequential(block(4 * width, 4 * width, pool(2))),
             pair(4 * width),
         )
         self.pool = Halves()
         self.head = nn.Linear(4 * width * 2**dimensions, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.pool(self.body(self.front(x))).flatten(1))
+        x = self.front(x)
+        again = is_large(x) and torch.is_grad_enabled()
+        for part in self.body:
+            x = checkpoint(part, x, use_reentrant=False, preserve_rng_state=False) if again else part(x)
+        out: Tensor = self.head(self.pool(x).flatten(1))
         return out
 
 

@@ -18,7 +18,9 @@ from privrad.privacy.plan import Plan
 if TYPE_CHECKING:
     from privrad.privacy.ledger import Receipt
 
-FORMAT = 2
+FORMAT = 3
+DELTAS = (1e-5, 1e-6)
+"""At which smaller deltas a certificate states epsilon beside its own; a delta of 1e-3 alone says little."""
 NOT_COVERED = (
     "validation and test images, from which thresholds and accuracy are computed",
     "images and labels of the public cohort",
@@ -58,13 +60,14 @@ def protected(
 
     `model` adds facts about the run and its weights, `receipt` the ledger's entry of the run, `data` keyed hashes
     (HMAC, hexadecimal) of what it was trained on by name, `settings` the study's blocks that it was bound to.
-    `epsilon` is by PLD. Under reproducible noise it is None, as is `attacker`, and the fields named nominal say what
-    they would have been.
+    `epsilon` is by PLD, and so is `other_deltas`, the epsilon at each of DELTAS that is below the plan's. Under
+    reproducible noise these are None, as is `attacker`, and the fields named nominal say what they would have been.
     """
     run = accounting.Run(noise_multiplier=plan.noise_multiplier, sample_rate=plan.sample_rate, steps=plan.steps)
     terms: dict[str, Any] = {"delta": plan.delta, "sample_rate": plan.sample_rate, "steps": plan.steps}
     nominal = accounting.epsilon(plan.noise_multiplier, **terms)
     attacker = _attacker(accounting.attack(run), unit=plan.unit)
+    smaller = other_deltas(plan.noise_multiplier, **terms)
     released = plan.noise == "release"
     return {
         **_common(model, data=data, settings=settings),
@@ -90,11 +93,20 @@ def protected(
             "rdp": accounting.rdp_epsilon(plan.noise_multiplier, **terms),
             "prv": accounting.prv_epsilon(plan.noise_multiplier, **terms),
         },
+        "other_deltas": smaller if released else None,
+        "nominal_other_deltas": smaller,
         "other_unit": _other_unit(plan, released=released),
         "attacker": attacker if released else None,
         "nominal_attacker": attacker,
         **_entered(receipt, data=data, released=released),
     }
+
+
+def other_deltas(noise_multiplier: float, *, delta: float, sample_rate: float, steps: int) -> dict[str, float]:
+    """The epsilon of a run, by PLD, at each of DELTAS that is below its `delta`, by the delta as text ("1e-05")."""
+    run: dict[str, Any] = {"sample_rate": sample_rate, "steps": steps}
+    below = [smaller for smaller in DELTAS if smaller < delta]
+    return {f"{smaller:g}": accounting.epsilon(noise_multiplier, delta=smaller, **run) for smaller in below}
 
 
 def without(

@@ -75,9 +75,9 @@ def rule_of(layer: nn.Module, *, name: str, choose: Callable[[str], Choice]) -> 
     if isinstance(layer, CONVOLUTIONS):
         part = _Part(_geometry(layer), slice(None), None, choose(name))
         weight, bias = cast(nn.Parameter, layer.weight), cast(nn.Parameter | None, layer.bias)
-        return _Convolutions(weight, bias, (part,), _beforehand(layer))
+        return _Convolutions(weight, bias, (part,), _beforehand(layer), None)
     if isinstance(layer, ByPlanes):
-        return _Convolutions(layer.weight, None, _planes(layer, name=name, choose=choose), ())
+        return _Convolutions(layer.weight, None, _planes(layer, name=name, choose=choose), (), layer.memory_format)
     if isinstance(layer, nn.Linear):
         return _Linear(cast(nn.Parameter, layer.weight), cast(nn.Parameter | None, layer.bias))
     if isinstance(layer, nn.GroupNorm):
@@ -126,15 +126,17 @@ class _Convolutions:
     bias: nn.Parameter | None
     parts: tuple[_Part, ...]
     beforehand: tuple[int, ...]
+    memory_format: Callable[[Tensor], torch.memory_format] | None
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         if any(self.beforehand):
             x = functional.pad(x, self.beforehand)
+        x = self._within(x)
         weight = self.weight.to(x.dtype)
         bias = None if self.bias is None else self.bias.to(x.dtype)
         if self._identical_channels(x):
             x, weight = _first_channel(x, like=weight), _first_channel(weight.sum(1, keepdim=True), like=weight)
-        done = [part.conv.forward(x, part.weight(weight), bias) for part in self.parts]
+        done = [self._outside(part.conv.forward(x, part.weight(weight), bias)) for part in self.parts]
         return done[0] if len(done) == 1 else torch.cat(done, 1), (x,)
 
     def backward(
@@ -142,13 +144,21 @@ class _Convolutions:
     ) -> tuple[Tensor | None, list[Contribution]]:
         (x,) = saved
         at_input = self._at_input(x, g) if to_input else None
-        x, g = _wide(x), _wide(g)
         found = []
         if self.weight.requires_grad:
-            found = [self._at_weight(x, g, units)]
+            found = [self._at_weight(_wide(x), g, units)]
         if self.bias is not None and self.bias.requires_grad:
+            g = _wide(g)
             found.append(one_by_one(self.bias, _over_views(g.flatten(2).sum(2), units)))
         return at_input, found
+
+    def _within(self, value: Tensor) -> Tensor:
+        """In the order in memory in which the layer convolves."""
+        return value if self.memory_format is None else value.contiguous(memory_format=self.memory_format(value))
+
+    def _outside(self, value: Tensor) -> Tensor:
+        """In the order in memory of what the layer gives."""
+        return value if self.memory_format is None else value.contiguous()
 
     def _identical_channels(self, x: Tensor) -> bool:
         return x.shape[1] > 1 and x.stride(1) == 0 and len(self.parts) == 1 and self.parts[0].conv.groups == 1
@@ -159,15 +169,15 @@ class _Convolutions:
         if self._one_stands_for_all(x, self.parts[0].conv):
             x = x.expand(-1, weight.shape[1], *x.shape[2:])
         for part in self.parts:
-            own = part.conv.backward(x, g[:, part.rows], part.weight(weight), (True, False, False))[0]
-            total = own if total is None else total + own
-        own = cast(Tensor, total)
+            own = part.conv.backward(x, self._within(g[:, part.rows]), part.weight(weight), (True, False, False))[0]
+            total = own if total is None else total.add_(own)
+        own = self._outside(cast(Tensor, total))
         if any(self.beforehand):
             own = functional.pad(own, [-side for side in self.beforehand])
         return own
 
     def _at_weight(self, x: Tensor, g: Tensor, units: int) -> Contribution:
-        found = [self._of_part(part, x, g[:, part.rows], units) for part in self.parts]
+        found = [self._of_part(part, x, _wide(self._within(g[:, part.rows])), units) for part in self.parts]
         squares, weighs = zip(*found, strict=True)
 
         def weigh(factors: Tensor, kept: Tensor | None) -> Tensor:
@@ -237,7 +247,7 @@ class _GroupNorm:
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         x, layer = _in_order(x), self.layer
-        kept = _wide(x)
+        kept = x if _mixed(x) else _wide(x)
         out, mean, deviation = torch.ops.aten.native_group_norm(
             kept, layer.weight, layer.bias, *self._sizes(kept), layer.eps
         )
@@ -250,7 +260,7 @@ class _GroupNorm:
         self, saved: tuple[Tensor, ...], g: Tensor, units: int, *, to_input: bool
     ) -> tuple[Tensor | None, list[Contribution]]:
         x, mean, deviation = saved
-        wide, gradient = _wide(x), _wide(g)
+        wide, gradient = (x, g) if _mixed(x) else (_wide(x), _wide(g))
         if not wide.is_contiguous():
             gradient = gradient.contiguous(memory_format=torch.channels_last)
             own = range(len(x))
@@ -361,6 +371,11 @@ def _in_order(value: Tensor) -> Tensor:
         if value.stride() == (channels * rows * columns, 1, channels * columns, channels):
             return value
     return value.contiguous()
+
+
+def _mixed(x: Tensor) -> bool:
+    """Whether GroupNorm's kernels take it as it is: a CPU's read bfloat16 and compute in float32, channels first."""
+    return x.device.type == "cpu" and x.is_contiguous()
 
 
 def _over_views(value: Tensor, units: int) -> Tensor:

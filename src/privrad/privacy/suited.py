@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -16,8 +17,8 @@ class ByPlanes(Protocol):
     """A layer that applies slices of one 2D weight [out, in, k, k] along the planes of a volume.
 
     `parts()` gives the slices of output channels in order, each with the axis, 0 to 2, that its kernels do not extend
-    along; `stride`
-    holds along all axes, `padding` within the plane.
+    along; `stride` holds along all axes, `padding` within the plane. `memory_format(x)` is the order in memory in which
+    x is convolved fastest; what the layer gives is contiguous.
     """
 
     weight: nn.Parameter
@@ -25,6 +26,8 @@ class ByPlanes(Protocol):
     padding: int
 
     def parts(self) -> tuple[tuple[slice, int], ...]: ...
+
+    def memory_format(self, x: Tensor) -> torch.memory_format: ...
 
 
 def has_rule(layer: nn.Module) -> bool:

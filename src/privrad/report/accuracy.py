@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import pandas as pd
 
-from privrad.report import number, words
+from privrad.report import modality, number, words
 from privrad.report.account import Account, Model
-from privrad.report.shown import REFERENCES, Facts, confidence, estimate, first, first_seeds, measured
+from privrad.report.figures import publication
+from privrad.report.shown import (
+    REFERENCES,
+    Facts,
+    averaged,
+    confidence,
+    estimate,
+    first,
+    first_seeds,
+    mean_auroc,
+    measured,
+)
 from privrad.report.tables import Cell, Given, Table, Text, arm, arms, by_arm, setting, table
 
-HEAD = ("Arm", "Mean AUROC", "Sampling sd", "Pooled sd", "Lost to no privacy", "Lost to matched recipe")
+COSTS = ("Lost to no privacy", "Lost to matched recipe", "Redraws not estimable")
 COLUMNS = (
     *(("auroc", "AUROC"), ("average_precision", "Average precision"), ("sensitivity", "Sensitivity")),
     *(("specificity", "Specificity"), ("accuracy", "Accuracy"), ("ppv", "PPV"), ("npv", "NPV")),
@@ -30,13 +41,16 @@ def by_model(account: Account) -> Table:
         mine = _of(means, model)
         if mine is None:
             continue
-        spreads: list[Given] = [measured(account, "metrics.csv", mine, name) for name in ("sd", "pooled_sd")]
+        names = ("sd", "pooled_sd") if averaged(account) else ("sd",)
+        spreads: list[Given] = [measured(account, "metrics.csv", mine, name) for name in names]
         lost: list[Given] = [estimate(account, "differences.csv", _of(cost, model)) for cost in costs]
         degenerate = measured(account, "metrics.csv", mine, "degenerate", form="count")
         rows.append([arm(account, model), estimate(account, "metrics.csv", mine), *spreads, *lost, degenerate])
-    caption = "Mean AUROC over findings on the test images"
+    said = "Mean AUROC over findings" if averaged(account) else "AUROC"
+    caption = f"{said} on the test {modality.of(account.experiment).units}"
+    head = ["Arm", _capital(mean_auroc(account)), "Sampling sd", *["Pooled sd"] * averaged(account), *COSTS]
     source = f"{account.evaluate}/metrics.csv, differences.csv"
-    return table(caption, [*HEAD, "Redraws not estimable"], rows, source=source)
+    return table(caption, head, rows, source=source)
 
 
 def by_finding(account: Account) -> Table:
@@ -49,7 +63,8 @@ def by_finding(account: Account) -> Table:
         positives = [measured(account, "metrics.csv", row, "positives", form="count") for row in held.values()][:1]
         cells = [estimate(account, "metrics.csv", held.get(name)) for name in arms(account)]
         rows.append([number.said(words.finding(finding)), *positives, *cells])
-    head: list[Given] = ["Finding", "Positive images", *(arm(account, name, short=True) for name in arms(account))]
+    positive = f"Positive {modality.of(account.experiment).units}"
+    head: list[Given] = ["Finding", positive, *(arm(account, name, short=True) for name in arms(account))]
     return table("AUROC by finding", head, rows, source=f"{account.evaluate}/metrics.csv")
 
 
@@ -78,7 +93,8 @@ def of_arm(account: Account, name: str) -> Table:
         setting(account.name, ("evaluation", "specificity"), fixed, form="percent"),
         " specificity",
     )
-    caption: Text = (*arm(account, name), ": each finding on the test images, with ", confidence(account), " intervals")
+    on = f": each finding on the test {modality.of(account.experiment).units}, with "
+    caption: Text = (*arm(account, name), on, confidence(account), " intervals")
     head: list[Given] = ["Finding", *(said for _, said in COLUMNS), at, "Threshold"]
     return table(caption, head, rows, source=f"{account.evaluate}/metrics.csv, thresholds.csv")
 
@@ -90,7 +106,8 @@ def tests(account: Account) -> Table:
         for name in arms(account)
         for row in _tested(account, arm(account, name), _against(account, name, finding="mean"), named=True)
     ]
-    return _tests(account, "What privacy costs, tested: mean AUROC against the arms without it", rows, named=True)
+    caption = f"What privacy costs, tested: {mean_auroc(account)} against the arms without it"
+    return _tests(account, caption, rows, named=True)
 
 
 def tests_of_arm(account: Account, name: str) -> Table:
@@ -143,7 +160,8 @@ def validation(account: Account) -> Table:
             lost = estimate(account, "validation.csv", row)
             counts = [measured(account, "validation.csv", row, name, form="count") for name in ("images", "patients")]
             rows.append([arm(account, model), lost, *counts, _verdict(row["noninferior"])])
-    head = ("Arm", "Mean AUROC lost to no privacy", "Images", "Patients", "Non-inferior")
+    units = modality.of(account.experiment).units.capitalize()
+    head = ("Arm", f"{_capital(mean_auroc(account))} lost to no privacy", units, "Patients", "Non-inferior")
     return table("Non-inferiority on validation patients", head, rows, source=f"{account.evaluate}/validation.csv")
 
 
@@ -174,18 +192,20 @@ def correlations(account: Account) -> Table:
 
 
 def published(account: Account, compared: pd.DataFrame | None) -> Table:
-    """A study's results beside the published ones, where group and epsilon match."""
+    """A study's results beside the published ones, where group and epsilon match; of CT with both σ over trainings."""
     rows: list[list[Given]] = []
     for row in [] if compared is None else compared.to_dict("records"):
         form = "auroc" if row["metric"] == "auroc" else "signed"
-        group = str(row["group"])
-        named = {"total": "all", "male": "male", "female": "female"}.get(group) or words.group("age", group)
+        titled = publication.titled(str(row["group"]), str(row["ours_group"]))
+        named = titled[:1].lower() + titled[1:]
         ours, theirs, difference = (_beside(account, row, *column, form=form) for column in PUBLISHED)
         metric = "AUROC" if row["metric"] == "auroc" else "Accuracy difference"
         epsilon = _beside(account, row, "epsilon", "public", form="number")
-        rows.append([named, metric, epsilon, ours, Cell((theirs,), _spread(account, row)), difference])
+        cells = [Cell((ours,), _spread(account, row, "ours_training_sd", None))]
+        cells += [Cell((theirs,), _spread(account, row, "theirs_sd", "public"))]
+        rows.append([named, metric, epsilon, *cells, difference])
     head = ("Group", "Metric", "ε", "Ours", "Published", "Ours less published")
-    caption = "Ours beside the published results, means over findings"
+    caption = "Ours beside the published results" + ", means over findings" * averaged(account)
     return table(caption, head, rows, source=f"{account.name}/figures/published.csv")
 
 
@@ -194,8 +214,15 @@ def _beside(account: Account, row: Facts, column: str, kind: number.Kind | None,
     return number.of_table(f"{account.name}/figures", "published.csv", row, column, form=form, kind=of)
 
 
-def _spread(account: Account, row: Facts) -> Text:
-    return ("sd ", _beside(account, row, "theirs_sd", "public", form="auroc")) if row["theirs_sd"] else ()
+def _spread(account: Account, row: Facts, column: str, kind: number.Kind | None) -> Text:
+    """A published standard deviation, or ours over trainings where there are several; nothing where it is 0."""
+    if words.absent(row[column]) or not row[column]:
+        return ()
+    return ("sd ", _beside(account, row, column, kind, form="auroc"))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _findings(account: Account) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -10,7 +9,20 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from privrad.report import accuracy, fairness, flow, guarantees, markdown, number, shown, tables, words
+from privrad.report import (
+    accuracy,
+    fairness,
+    flow,
+    guarantees,
+    markdown,
+    modality,
+    number,
+    preparation,
+    shown,
+    snippets,
+    tables,
+    words,
+)
 from privrad.report.account import Account, Model
 from privrad.report.markdown import Paper, Raw
 from privrad.report.tables import Given, Table
@@ -59,7 +71,9 @@ def card(account: Account, model: Model, *, study: str) -> str:
             "experiment": account.experiment,
             "model": model,
             "name": words.flat(f"{study} {account.name} {words.column(model.arm.name, epsilon=model.arm.epsilon)}"),
-            "findings": [words.finding(finding).lower() for finding in account.experiment.findings],
+            "modality": modality.of(account.experiment),
+            "findings": [words.in_full(finding) for finding in account.experiment.findings],
+            "preparation": markdown.text(preparation.law(account)),
             "seeded": seeded,
             "private": private,
             "public": public,
@@ -77,8 +91,8 @@ def card(account: Account, model: Model, *, study: str) -> str:
             "gaps": fairness.of_arm(account, model.arm.name),
             "versions": sorted(model.certificate.get("versions", {}).items()),
             "weights": tables.stated(account, model, ("model", "weights_sha256"), form="hash"),
-            "commands": markdown.block(commands(account, model), "sh"),
-            "python": markdown.block(python(account, model), "python"),
+            "commands": markdown.block(snippets.commands(account, model), "sh"),
+            "one": [(each.title, markdown.block(each.text, each.language)) for each in snippets.one(account, model)],
             "set": lambda *pointer, form="number": _set(account, pointer, form=form),
         },
     )
@@ -92,9 +106,11 @@ def front_matter(account: Account, model: Model, *, study: str) -> str:
     """
     cohorts = {cohort.role: words.flat(cohort.declared.id) for cohort in account.cohorts}
     name = words.flat(f"{study}-{account.name}-{model.arm.name}-seed-{model.seed}")
-    tags = ["differential-privacy", "radiology", "medical-imaging", "multi-label-classification"]
+    said, several = modality.of(account.experiment), len(account.experiment.findings) > 1
+    tags = ["differential-privacy", "radiology", "medical-imaging", *said.tags]
+    tags += ["multi-label-classification" if several else "binary-classification"]
     results = {
-        "task": {"type": "image-classification", "name": "Findings on radiographs"},
+        "task": {"type": "image-classification", "name": said.task},
         "dataset": {"type": cohorts["private"], "name": f"Test patients of {cohorts['private']}", "split": "test"},
         "metrics": index(account, model),
     }
@@ -121,10 +137,11 @@ def index(account: Account, model: Model) -> list[dict[str, Any]]:
     for row in rows[rows["metric"].isin(list(METRICS))].to_dict("records"):
         rule, said = str(row["rule"]), shown.measured(account, "metrics.csv", row, "value").text
         value = _value(said)
-        if rule not in ("", account.experiment.evaluation.threshold) or value is None:
+        alone = row["finding"] == "mean" and len(account.experiment.findings) == 1
+        if rule not in ("", account.experiment.evaluation.threshold) or value is None or alone:
             continue
         kind, metric = METRICS[str(row["metric"])]
-        finding = "mean over findings" if row["finding"] == "mean" else words.finding(str(row["finding"])).lower()
+        finding = "mean over findings" if row["finding"] == "mean" else words.inside(str(row["finding"]))
         found.append({"type": kind, "name": words.flat(f"{metric}, {finding}"), "value": value})
     return found
 
@@ -155,7 +172,7 @@ def privacy(account: Account, model: Model) -> Table:
 
 
 def cost(account: Account, model: Model) -> Table:
-    """What the model loses against no privacy and against the matched recipe, mean over findings."""
+    """What the model loses against no privacy and against the matched recipe, as a mean where it has several findings."""
     rows = account.measured.differences
     rows = rows[(rows["arm"] == model.arm.name) & (rows["finding"] == "mean") & (rows["group_by"] == "all")]
     made: list[list[Given]] = []
@@ -163,7 +180,8 @@ def cost(account: Account, model: Model) -> Table:
         row = shown.first(rows[rows["reference"] == reference])
         if row is not None and reference in account.experiment.arms:
             made.append([tables.arm(account, reference), shown.estimate(account, "differences.csv", row)])
-    return tables.table("What privacy costs, in mean AUROC", ["Against", "AUROC lost"], made)
+    caption = f"What privacy costs, in {'mean ' * (len(account.experiment.findings) > 1)}AUROC"
+    return tables.table(caption, ["Against", "AUROC lost"], made)
 
 
 def by_group(account: Account, column: str) -> Table:
@@ -181,52 +199,10 @@ def by_group(account: Account, column: str) -> Table:
         ]
         cells = [shown.estimate(account, "metrics.csv", held.get(metric)) for metric in BY_GROUP]
         made.append([shown.named(one), *counts, *cells])
-    head = ["Group", "Patients", "Images", *(METRICS[metric][1] for metric in BY_GROUP)]
-    return tables.table(number.said(f"By {words.grouping(column)}, mean over findings"), head, made)
-
-
-def commands(account: Account, model: Model) -> str:
-    """How to check the model, and how to score and measure a prepared cohort with it."""
-    which = f"--experiment {account.name} --arm {shlex.quote(model.arm.name)} --seed {model.seed}"
-    files = "--shards shard-*.safetensors --manifest manifest.parquet --assignment assignment.parquet"
-    return "\n".join(
-        [
-            "privrad verify .          # a folder with certificate.json and model.safetensors",
-            f"privrad predict --study study.yaml {which} --weights model.safetensors \\",
-            f"  {files} --out predictions.parquet",
-            "privrad evaluate --predictions predictions.parquet --out evaluation",
-        ]
-    )
-
-
-def python(account: Account, model: Model) -> str:
-    """How to score one radiograph."""
-    network = account.experiment.model
-    findings = "".join(f'        "{finding}",\n' for finding in account.experiment.findings)
-    return f'''\
-from pathlib import Path
-
-import torch
-
-from privrad.imaging import radiograph, read
-from privrad.models.pixels import normalise
-from privrad.training import checkpoint
-
-architecture = checkpoint.Architecture(
-    network="{network.network}",
-    width={network.width},
-    groups={network.groups},
-    activation="{model.arm.activation}",
-    findings=(
-{findings}    ),
-)
-network = checkpoint.load(Path("model.safetensors"), architecture=architecture).eval()
-image = radiograph.prepare(read.read_radiograph(Path("radiograph.dcm")), size={account.experiment.image.size})
-with torch.no_grad():
-    scores = torch.sigmoid(network(normalise(torch.from_numpy(image)[None])))[0]
-for finding, score in zip(architecture.findings, scores.tolist(), strict=True):
-    print(f"{{finding}}: {{score:.3f}}")
-'''
+    units = modality.of(account.experiment).units.capitalize()
+    head = ["Group", "Patients", units, *(METRICS[metric][1] for metric in BY_GROUP)]
+    caption = f"By {words.grouping(column)}{', mean over findings' * (len(account.experiment.findings) > 1)}"
+    return tables.table(number.said(caption), head, made)
 
 
 def _alone(account: Account, model: Model) -> Account:

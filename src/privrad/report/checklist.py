@@ -7,13 +7,13 @@ Sources: Collins et al., TRIPOD+AI, BMJ 2024;385:e078378; Tejani et al., CLAIM 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files as resources
 from typing import Any
 
 import yaml
 
-from privrad.report import markdown, words
+from privrad.report import markdown, modality, words
 from privrad.report.account import Account
 from privrad.report.answers import ANSWERS, Answer
 from privrad.report.markdown import Paper, Raw
@@ -26,7 +26,10 @@ PAGE = "../../report.html"
 
 @dataclass(frozen=True)
 class Item:
-    """One item: what every study `says`, what this one `answers` (by name), and what to `ask`, and `by` whom."""
+    """One item: what every study `says`, what this one `answers` (by name), and what to `ask`, and `by` whom.
+
+    In `says` and `ask`, {units} and other names of words of the modality stand for these words.
+    """
 
     item: str
     part: str
@@ -56,15 +59,11 @@ class Checklist:
 
 @dataclass(frozen=True)
 class Filled:
-    """One item as the page shows it."""
+    """One item as the page shows it: the answers, and the line for a human, empty where none is needed."""
 
     item: Item
     answers: Sequence[Raw]
-
-    @property
-    def blank(self) -> Raw:
-        """The line for a human, empty where none is needed."""
-        return markdown.blank(self.item.by, self.item.ask) if self.item.ask else Raw()
+    blank: Raw
 
 
 def read(name: str) -> Checklist:
@@ -104,13 +103,15 @@ def filled(items: Sequence[Item], account: Account) -> list[Filled]:
     """The items with the study's answers; a table that stands in one already is pointed to."""
     made: list[Filled] = []
     first: dict[Raw, str] = {}
+    terms = asdict(modality.of(account.experiment))
     for item in items:
-        answers = [markdown.escape(item.says)] if item.says else []
+        answers = [markdown.escape(item.says.format(**terms))] if item.says else []
         for answer in (answer for name in item.answers for answer in ANSWERS[name](account)):
             said = shown(answer)
             at = first.setdefault(said, item.item) if isinstance(answer, Table) else item.item
             answers += [said if at == item.item else markdown.escape(f"See item {at}.")] if said else []
-        made.append(Filled(item, list(dict.fromkeys(answers))))
+        blank = markdown.blank(item.by, item.ask.format(**terms)) if item.ask else Raw()
+        made.append(Filled(item, list(dict.fromkeys(answers)), blank))
     return made
 
 

@@ -7,17 +7,19 @@ from dataclasses import replace
 import pandas as pd
 from markupsafe import Markup
 
-from privrad.report import number, words
+from privrad.report import modality, number, words
 from privrad.report.account import Account
 from privrad.report.shown import (
     WORST,
     Facts,
+    averaged,
     confidence,
     estimate,
     first_seeds,
     group_in,
     groupings,
     interval,
+    mean_auroc,
     measured,
     named,
 )
@@ -50,8 +52,10 @@ def by_group(account: Account, column: str) -> Table:
         ]
         cells = [estimate(account, "metrics.csv", held.get(name)) for name in arms(account)]
         rows.append([named(one), *counts, *cells])
-    head: list[Given] = ["Group", "Patients", "Images", *(arm(account, name, short=True) for name in arms(account))]
-    caption = f"Mean AUROC by {words.grouping(column)}"
+    units = modality.of(account.experiment).units.capitalize()
+    head: list[Given] = ["Group", "Patients", units, *(arm(account, name, short=True) for name in arms(account))]
+    auroc = mean_auroc(account)
+    caption = f"{auroc[:1].upper()}{auroc[1:]} by {words.grouping(column)}"
     return table(number.said(caption), head, rows, source=f"{account.evaluate}/metrics.csv")
 
 
@@ -66,7 +70,8 @@ def worst(account: Account) -> Table:
         cells = [_worst(account, mine.get(column)) for column in columns]
         rows.append([arm(account, name), *cells])
     head = ["Arm", *(number.said(words.grouping(column).capitalize()) for column in columns)]
-    caption = "Mean AUROC of the group served worst, by what groups are made of"
+    auroc = mean_auroc(account)
+    caption = f"{auroc[:1].upper()}{auroc[1:]} of the group served worst, by what groups are made of"
     return table(caption, head, rows if columns else [], source=f"{account.evaluate}/fairness.csv")
 
 
@@ -91,7 +96,7 @@ def widest(account: Account) -> Table:
         mine = {(row["group_by"], row["metric"]): row for row in held[held["arm"] == name].to_dict("records")}
         rows.append([arm(account, name), *(estimate(account, "fairness.csv", mine.get(key)) for key in wanted)])
     said = [f"{words.grouping(column).capitalize()}: {metric.removesuffix('_range')}" for column, metric in wanted]
-    caption = "Largest less smallest value among groups, mean over findings"
+    caption = "Largest less smallest value among groups" + ", mean over findings" * averaged(account)
     source = f"{account.evaluate}/fairness.csv"
     return table(caption, ["Arm", *map(number.said, said)], rows if wanted else [], source=source)
 
@@ -107,7 +112,8 @@ def of_arm(account: Account, name: str) -> Table:
         label = number.said(_labelled(column, group))
         cells = [_gap(account, found.get((column, group, metric))) for metric in present]
         rows.append([label, *cells])
-    head: Text = (*arm(account, name), ": each group less the others, mean over findings, simultaneous ")
+    over = ", mean over findings" * averaged(account)
+    head: Text = (*arm(account, name), f": each group less the others{over}, simultaneous ")
     caption: Text = (*head, confidence(account), " intervals")
     return table(caption, ["Group", *(GAPS[metric] for metric in present)], rows, source=_source(account))
 

@@ -78,12 +78,21 @@ def _attributes(style: re.Match[str]) -> str:
 
 def png(pixels: NDArray[np.generic], *, longest: int) -> str:
     """A grey picture as a PNG data URI: shrunk to sides of at most `longest`, its range spread from black to white."""
+    return exact(spread(pixels, longest=longest))
+
+
+def spread(pixels: NDArray[np.generic], *, longest: int) -> NDArray[np.uint8]:
+    """A grey picture as uint8, shrunk to sides of at most `longest`, its range spread from black to white."""
     grey = np.asarray(pixels, dtype=np.float32)
     scale = longest / max(grey.shape)
     if scale < 1:
         size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
         grey = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA))
     low, high = float(grey.min()), float(grey.max())
-    shown = np.round((grey - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    return np.round((grey - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+
+
+def exact(shown: NDArray[np.uint8]) -> str:
+    """A picture of uint8 greys as a PNG data URI, as it is."""
     _, encoded = cv2.imencode(".png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from privrad.report import inline, number, tables, words
+from privrad.report import modality, number, pictures, tables, words
 from privrad.report.account import Account, ReportError
-from privrad.report.pictures import LONGEST, Missed
+from privrad.report.pictures import Missed
 from privrad.report.tables import Text
 
 UNPROTECTED = "eps-inf"
@@ -67,7 +67,8 @@ def of(account: Account, *, predictions: Path, count: int = 2) -> list[Missed]:
 
     `predictions` is the folder of the predict step, `<arm>/seed-<seed>/predictions.parquet` below it. The pictures are
     the prepared ones, of a private cohort too: the page must not leave the hospital.
-    Raises ReportError when a file is missing, or an image has no path or picture.
+    Raises ReportError when a file is missing, or an image has no path or picture; Unreadable for a scan that cannot be
+    opened any more.
     """
     cohort = next(cohort for cohort in account.cohorts if cohort.role == "private")
     manifest, paths = _read(cohort.manifest).set_index("image_id"), _read(cohort.paths).set_index("image_id")["path"]
@@ -80,7 +81,8 @@ def of(account: Account, *, predictions: Path, count: int = 2) -> list[Missed]:
             if not all(case.image_id in known for known in (rows, manifest.index, paths.index)):
                 raise ReportError(f"{path} has image {case.image_id}, which the cohort lacks; run snakemake again")
             facts = manifest.loc[case.image_id].to_dict() | {"path": paths.at[case.image_id]}
-            picture = inline.png(cohort.prepared.take([rows[case.image_id]])[0], longest=LONGEST)
+            shown = cohort.prepared.take([rows[case.image_id]])[0]
+            picture = pictures.prepared(cohort, shown, path=str(facts["path"]), image_id=case.image_id)
             caption = words.finding(case.finding) + (" overlooked" if case.overlooked else " called, not there")
             found.append(Missed(picture, (number.said(caption),), _told(account, name, case, facts=facts)))
     return found
@@ -100,7 +102,7 @@ def _told(account: Account, name: str, case: Case, *, facts: Mapping[Any, Any]) 
         (*tables.arm(account, name), ": score ", score, ", threshold ", threshold),
         (number.said(_person(facts)),),
         (number.said(_labels(facts, findings=account.experiment.findings)),),
-        ("Image ", _code(case.image_id)),
+        (f"{modality.of(account.experiment).unit.capitalize()} ", _code(case.image_id)),
         ("File ", _code(str(facts["path"]))),
     ]
 
@@ -116,7 +118,7 @@ def _person(facts: Mapping[Any, Any]) -> str:
 
 
 def _labels(facts: Mapping[Any, Any], *, findings: Sequence[str]) -> str:
-    labelled = [words.finding(finding).lower() for finding in findings if facts[finding] == 1]
+    labelled = [words.inside(finding) for finding in findings if facts[finding] == 1]
     return f"Labelled with {words.listed(labelled)}." if labelled else "Labelled with no finding."
 
 

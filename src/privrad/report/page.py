@@ -21,10 +21,12 @@ from privrad.report import (
     fairness,
     flow,
     guarantees,
+    modality,
     number,
     panels,
     pictures,
     plates,
+    preparation,
     shown,
     strips,
     tables,
@@ -105,6 +107,26 @@ class Part:
         """Whether the noise of a private training can be had from its seed."""
         return "seeded" in self.protections
 
+    @property
+    def modality(self) -> modality.Modality:
+        """The words for its images."""
+        return modality.of(self.account.experiment)
+
+    @property
+    def findings(self) -> Sequence[str]:
+        """What is scored, in words."""
+        return [words.in_full(finding) for finding in self.account.experiment.findings]
+
+    @property
+    def size(self) -> tables.Text:
+        """The size of a prepared image."""
+        return preparation.size(self.account)
+
+    @property
+    def steps(self) -> tables.Text:
+        """What preparation does to each image."""
+        return preparation.steps(self.account)
+
     def setting(self, *pointer: str, form: str = "number") -> Number:
         """A number of the experiment's settings, by the keys that lead to it."""
         value: Any = self.account.experiment
@@ -162,7 +184,7 @@ def _cohort(cohort: CohortAccount, account: Account, *, internal: bool) -> Cohor
         account=cohort,
         flow=flow.of(cohort, account=account),
         split=tables.split(cohort, account=account),
-        pairs=pictures.pairs(cohort, findings=account.experiment.findings, internal=internal),
+        pairs=pictures.pairs(cohort, experiment=account.experiment, internal=internal),
     )
 
 
@@ -202,7 +224,7 @@ def render(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"finding": words.finding, "sentence": words.sentence, "said": number.said}
-    environment.filters |= {"joined": number.joined, "grouping": words.grouping}
+    environment.filters |= {"joined": number.joined, "grouping": words.grouping, "inside": words.inside}
     environment.globals |= {"listed": words.listed, "kinds": number.KINDS, "nbsp": words.NBSP}
     style, script = (_asset(name) for name in ("report.css", "report.js"))
     return environment.get_template("report.html").render(

@@ -19,7 +19,7 @@ from privrad.report import spreadsheet
 from privrad.report.figures import publication, saving
 from privrad.report.figures.axis import first_seeds
 from privrad.report.figures.declared import Figured
-from privrad.report.figures.rows import SHOWN, of_metric
+from privrad.report.figures.rows import SHOWN, of_metric, several
 from privrad.report.measurements import Measurements
 
 Dataset = Literal["uka_cxr", "pdac"]
@@ -32,13 +32,14 @@ SPREADS: Mapping[Dataset, str] = {
     "uka_cxr": "The published spread is over redraws and findings together, as our pooled one.",
     "pdac": "The published spread is over repeated trainings, as ours where there are several.",
 }
+NAMED = {"total": ("all", "all"), "male": ("sex", "M"), "female": ("sex", "F")}
 COLUMNS = {
     "results": ("dataset", "metric", "epsilon", "group", "mean_pct", "sd_pct"),
     "counts": ("dataset", "split", "what", "group", "n"),
     "statistics": ("dataset", "statistic", "value", "about"),
 }
 COMPARED = (
-    *("dataset", "metric", "finding", "epsilon", "group", "trainings", "ours", "ours_low", "ours_high"),
+    *("dataset", "metric", "finding", "epsilon", "group", "ours_group", "trainings", "ours", "ours_low", "ours_high"),
     *("ours_sampling_sd", "ours_pooled_sd", "ours_training_sd", "theirs", "theirs_sd", "difference", "ours_shown"),
 )
 
@@ -136,28 +137,37 @@ def statistics(published: Published) -> pd.DataFrame:
 def compare(measured: Measurements, published: Published, *, dataset: Dataset) -> pd.DataFrame:
     """A study's AUROC and accuracy difference, averaged over findings, beside the published ones; all in 0 to 1.
 
-    Rows are those where group and epsilon match: everyone, the sexes, and age bands of the same limits. Of chest
-    radiographs ours is the first training, as theirs; of CT the mean over trainings, as theirs, with their standard
-    deviation and no interval. `difference` is ours less theirs; NaN where ours is hidden or was not estimable.
+    Rows are those where group and epsilon match: everyone, the sexes, age bands of the same limits, and quarters of
+    age by their order where ours are four (`ours_group` has our limits; theirs are not printed). Of chest radiographs
+    ours is the first training, as theirs; of CT the mean over trainings, as theirs, with their standard deviation and
+    no interval. `difference` is ours less theirs; NaN where ours is hidden or was not estimable.
     """
     theirs = published.results[published.results["dataset"] == dataset]
     sources = {"auroc": measured.metrics, PARITY: measured.fairness}
+    quarters = _quarters(measured.metrics)
     rows = []
     for row in theirs.to_dict("records"):
         table = sources[row["metric"]]
         metric = "auroc" if row["metric"] == "auroc" else "accuracy_difference"
         mine = table[(table["finding"] == "mean") & (table["arm"] != "eps-inf-matched")]
         mine = of_metric(mine[np.isclose(mine["epsilon"].astype(float), row["epsilon"])], metric)
-        by, group = _ours(row["group"])
+        by, group = NAMED.get(row["group"]) or ("age", quarters.get(row["group"], row["group"]))
         mine = mine[(mine["group_by"] == by) & (mine["group"] == group)]
         if len(mine):
             rows.append(_beside(mine if dataset == "pdac" else first_seeds(mine), row))
     return pd.DataFrame(rows, columns=list(COMPARED))
 
 
-def _ours(group: str) -> tuple[str, str]:
-    named = {"total": ("all", "all"), "male": ("sex", "M"), "female": ("sex", "F")}
-    return named.get(group, ("age", group))
+def _quarters(metrics: pd.DataFrame) -> dict[str, str]:
+    """Our four quarters of age by the published names, from the youngest; none where the bands are others.
+
+    The last quarter has no end, which bands of given limits always have.
+    """
+    ages = metrics.loc[(metrics["group_by"] == "age") & metrics["group"].str.startswith("["), "group"].unique()
+    bands = sorted(map(str, ages), key=lambda band: float(band[1:].split(",")[0]))
+    if len(bands) != len(publication.QUARTERS) or not bands[-1].endswith(",inf)"):
+        return {}
+    return dict(zip(publication.QUARTERS, bands, strict=True))
 
 
 def _beside(mine: pd.DataFrame, theirs: Mapping[Any, Any]) -> dict[str, Any]:
@@ -167,6 +177,7 @@ def _beside(mine: pd.DataFrame, theirs: Mapping[Any, Any]) -> dict[str, Any]:
     return {
         **{name: theirs[name] for name in ("dataset", "metric", "epsilon", "group")},
         "finding": "mean",
+        "ours_group": str(held["group"]),
         "trainings": len(mine),
         "ours": ours,
         "ours_low": float(held["low"]) if one else math.nan,
@@ -192,8 +203,10 @@ def figured(published: Published, *, dataset: Dataset) -> Figured:
         title="Ours beside the published results",
         paper="",
         kind="figure",
-        caption=lambda measured: f"AUROC, averaged over findings, by group. {NOTE} {SPREADS[dataset]}",
-        draw=lambda measured, *, width: publication.beside(compared(measured), width=width),
+        caption=lambda measured: (
+            f"AUROC{', averaged over findings,' * several(measured)} by group. {NOTE} {SPREADS[dataset]}"
+        ),
+        draw=lambda measured, *, width: publication.beside(compared(measured), averaged=several(measured), width=width),
         data=compared,
         missing="No privacy budget and group of this study is among the published ones.",
     )

@@ -45,11 +45,12 @@ def exact(tables: Tables, *, few: int) -> Tables:
 
 def fit_to_leave(tables: Tables, *, minimum: int, few: int) -> Tables:
     """Hide every count from 1 to `minimum` - 1 and what gives it away; of fewer than `few` patients, the values."""
-    counts = release_counts.decide(tables.measurements, tables.balance, tables.flow, minimum=minimum)
+    balance = release_counts.aligned(tables.balance, tables.measurements) if minimum else tables.balance
+    counts = release_counts.decide(tables.measurements, balance, tables.flow, minimum=minimum)
     masks = Masks(tables.measurements, counts, minimum=minimum, few=few)
     return Tables(
         measurements=masks.measurements(),
-        balance=_counted(tables.balance, counts, minimum=minimum, key=_of_balance),
+        balance=_counted(balance, counts, minimum=minimum, key=_of_balance).assign(value=tables.balance["value"]),
         flow=_counted(tables.flow, counts, minimum=minimum, key=_of_flow),
     )
 

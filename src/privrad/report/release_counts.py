@@ -17,6 +17,7 @@ ALL = "all"
 BOTH = " & "
 MEAN, ANY = "mean", "any"
 COUNTED = {"images": "", "patients": "", "positives": "positive", "positive_patients": "positive"}
+UNKNOWN = "(no band of the evaluation)"
 HELD_OUT, TESTED = "validated", "tested"
 
 
@@ -86,6 +87,33 @@ def of_flow(step: str, reason: str) -> Key:
     return Key("flow", step, reason, "", "images")
 
 
+def aligned(balance: pd.DataFrame, measured: Measurements) -> pd.DataFrame:
+    """The balance with the test part's age bands named as the evaluation names them.
+
+    A band that the evaluation does not have is no known cell, and stays hidden: with bands of other edges beside each
+    other, their differences would count the patients between two edges. Where no age is beyond the evaluation's last
+    band, that and the balance's open one are the same. Empty bands stay, as every zero.
+    """
+    groups = [str(group) for group in measured.metrics.loc[measured.metrics["group_by"] == "age", "group"].unique()]
+    lows = {_low(band): band for band in groups if band.startswith("[")}
+    last = "" if "outside" in groups or not lows else lows[max(lows)]
+
+    def named(band: str) -> str:
+        same = lows.get(_low(band), "")
+        return same if band == same or (band.endswith(",inf)") and same == last) else UNKNOWN
+
+    tested = (balance["split"] == "test") & (balance["column"] == "age") & balance["value"].str.startswith("[")
+    tested &= (balance["images"] > 0) & bool(lows)
+    return balance.assign(
+        value=[named(band) if own else band for band, own in zip(balance["value"], tested, strict=True)]
+    )
+
+
+def _low(band: str) -> float:
+    """The lower edge of a band of age such as "[30,60)"."""
+    return float(band[1:].split(",")[0])
+
+
 def decide(measured: Measurements, balance: pd.DataFrame, flow: pd.DataFrame, *, minimum: int) -> Counts:
     """Hide every count from 1 to `minimum` - 1, negatives of a group below `minimum`, and what gives one away."""
     values = _collected(measured, balance, flow)
@@ -126,7 +154,7 @@ def _collected(measured: Measurements, balance: pd.DataFrame, flow: pd.DataFrame
     for row in measured.validation[["images", "patients"]].drop_duplicates().to_dict("records"):
         for column in ("images", "patients"):
             found[Key(HELD_OUT, ALL, ALL, "", column)][float(row[column])] = None
-    for row in balance.to_dict("records"):
+    for row in balance[balance["value"] != UNKNOWN].to_dict("records"):
         for unit in ("images", "patients"):
             found[of_balance(row["split"], row["column"], row["value"], unit)][float(row[unit])] = None
     for row in flow.to_dict("records"):

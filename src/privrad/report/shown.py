@@ -69,6 +69,23 @@ def protection(model: Model) -> Protection:
     return "protected" if model.certificate.get("epsilon") is not None else "seeded"
 
 
+def averaged(account: Account) -> bool:
+    """Whether there are several findings; the mean over one is its own number, and is not called a mean."""
+    return len(account.experiment.findings) > 1
+
+
+def mean_auroc(account: Account) -> str:
+    """What the AUROC over all findings is called inside a sentence: "mean AUROC", of a single finding "AUROC"."""
+    return "mean AUROC" if averaged(account) else "AUROC"
+
+
+def over_trainings(account: Account, name: str) -> Facts | None:
+    """The row of seeds.csv of an arm's AUROC over all findings; None where it had one training."""
+    rows = account.measured.seeds
+    rows = rows[(rows["arm"] == name) & (rows["finding"] == "mean") & (rows["metric"] == "auroc")]
+    return first(rows[rows["trainings"] > 1])
+
+
 def first(rows: pd.DataFrame) -> Facts | None:
     """The first of some rows of a table, if there is one."""
     return None if rows.empty else dict(rows.iloc[0])
@@ -141,12 +158,15 @@ def sentences(account: Account) -> list[Markup]:
     ends = list(zip(private[:1] + private[1:][-1:], ("strictest", "loosest"), strict=False))
     told: list[Text] = []
     if plain and plain.mean:
-        reached = "Trained without privacy, the model reaches a mean AUROC of "
+        reached = f"Trained without privacy, the model reaches {'a mean' if averaged(account) else 'an'} AUROC of "
         bounds = (confidence(account), " interval ", *interval(account, "metrics.csv", plain.mean))
-        told.append((reached, _value(account, plain), *_over(account), " (", *bounds, ")."))
+        told.append(
+            (reached, _value(account, plain), *_over(account), " (", *bounds, ")", *_trained(account, plain), ".")
+        )
     for line, which in ends:
         lost = _loss(account, line.cost)
-        told.append((f"At the {which} budget, ", *line.name, ", it is ", _value(account, line), *lost, "."))
+        reached_at: Text = (f"At the {which} budget, ", *line.name, ", it is ", _value(account, line), *lost)
+        told.append((*reached_at, *_trained(account, line), "."))
     for line, _ in ends:
         if lost := _loss(account, line.matched):
             said = "Against the matched recipe (same training without clipping and noise), "
@@ -174,6 +194,16 @@ def _over(account: Account) -> Text:
     return (" over the ", tables.setting(account.name, ("findings",), findings, form="length"), " findings")
 
 
+def _trained(account: Account, line: Line) -> Text:
+    """What the trainings of an arm come to together, where it had several; the sentence tells of the first."""
+    row = over_trainings(account, line.arm.name)
+    if row is None or words.absent(row["mean"]):
+        return ()
+    count = measured(account, "seeds.csv", row, "trainings", form="count")
+    mean, spread = (measured(account, "seeds.csv", row, name) for name in ("mean", "sd"))
+    return ("; the mean over its ", count, " trainings is ", mean, ", their standard deviation ", spread)
+
+
 def _value(account: Account, line: Line) -> Piece:
     return measured(account, "metrics.csv", line.mean or {}, "value")
 
@@ -181,7 +211,7 @@ def _value(account: Account, line: Line) -> Piece:
 def _sufficient(account: Account) -> Text:
     """The smallest epsilon that is not inferior to no privacy on validation, if any is."""
     margin = tables.setting(account.name, ("evaluation", "margin"), account.experiment.evaluation.margin)
-    on = ("On validation patients, at a margin of ", margin, " in mean AUROC, ")
+    on = ("On validation patients, at a margin of ", margin, f" in {mean_auroc(account)}, ")
     found = account.summary.get("noninferior")
     if not found:
         return (*on, "no epsilon is shown to be non-inferior to training without privacy.")

@@ -9,25 +9,51 @@ from markupsafe import Markup
 
 from privrad.report import number, tables, words
 from privrad.report.account import Account
-from privrad.report.shown import Line, confidence, estimate, measured, named
+from privrad.report.shown import (
+    Line,
+    averaged,
+    confidence,
+    estimate,
+    mean_auroc,
+    measured,
+    named,
+    over_trainings,
+)
 from privrad.report.tables import Cell, Given, Table, Text
 
 
 def of_arms(account: Account, chosen: Sequence[Line]) -> Table:
     """Each arm's mean AUROC with its interval as a strip, what it loses, and the group that it serves worst."""
     floor = lowest(chosen)
+    repeated = any(over_trainings(account, line.arm.name) for line in chosen)
     rows: list[list[Given]] = []
     for line in chosen:
         worst = Cell((words.DASH,))
         if line.worst:
             worst = Cell((measured(account, "metrics.csv", line.worst, "value"),), (named(line.worst),))
         mean, cost = estimate(account, "metrics.csv", line.mean), estimate(account, "differences.csv", line.cost)
-        rows.append([line.name, mean, _strip(line, floor=floor), cost, worst])
+        trained = [_trained(account, line)] * repeated
+        rows.append([line.name, mean, _strip(line, floor=floor), *trained, cost, worst])
     ends = Markup('<span class="ends" data-said><span>{:g}</span><span>1</span></span>').format(floor)
-    head: list[Given] = ["Model", "Mean AUROC", ends, "Lost to no privacy", "Worst group"]
-    caption: Text = ("Mean AUROC over findings at each epsilon, ", confidence(account), " intervals; ")
+    auroc = mean_auroc(account)
+    auroc = auroc[:1].upper() + auroc[1:]
+    over = ["Mean over trainings"] * repeated
+    head: list[Given] = ["Model", auroc, ends, *over, "Lost to no privacy", "Worst group"]
+    said = f"{auroc}{' over findings' * averaged(account)} at each epsilon"
+    said += ", of the first training" * repeated
+    caption: Text = (f"{said}, ", confidence(account), " intervals; ")
     caption += (number.Said("0.5 is chance, 1 is perfect"),)
-    return tables.table(caption, head, rows, source=f"{account.evaluate}/metrics.csv, differences.csv")
+    source = f"{account.evaluate}/metrics.csv, differences.csv" + ", seeds.csv" * repeated
+    return tables.table(caption, head, rows, source=source)
+
+
+def _trained(account: Account, line: Line) -> Cell:
+    """The mean over an arm's trainings, over their standard deviation."""
+    row = over_trainings(account, line.arm.name)
+    if row is None:
+        return Cell((words.DASH,))
+    spread = measured(account, "seeds.csv", row, "sd")
+    return Cell((measured(account, "seeds.csv", row, "mean"),), ("sd ", spread))
 
 
 def lowest(chosen: Sequence[Line]) -> float:

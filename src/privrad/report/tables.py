@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from privrad.report import number, words
+from privrad.report import modality, number, words
 from privrad.report.account import Account, CohortAccount, Model
 from privrad.report.number import NOTHING, Around, Number, Piece, Row
 
@@ -129,7 +129,8 @@ def split(cohort: CohortAccount, *, account: Account) -> Table:
     for column, value in dict.fromkeys(zip(balance["column"][filled], balance["value"][filled], strict=True)):
         found = [(held.get((name, column, value)), kind) for name in PARTS for kind in ("patients", "images")]
         rows.append([_named(str(column), str(value)), *(_counted(account, cohort, row, kind) for row, kind in found)])
-    head = ["Group", *(f"{part}: {kind}" for part in PARTS for kind in ("patients", "images"))]
+    kinds = ("patients", modality.of(account.experiment).units)
+    head = ["Group", *(f"{part}: {kind}" for part in PARTS for kind in kinds)]
     caption = f"The {cohort.role} cohort by part of the split"
     return table(caption, head, rows, source=f"{account.name}/split/{cohort.role}/balance.csv")
 

@@ -13,9 +13,11 @@ LEGEND = {
     "eps-0": "0: not fine-tuned",
     "eps-inf": "∞: no privacy",
     "eps-inf-matched": "∞: no privacy, matched recipe",
+    "trainings": "mean and σ over trainings",
 }
 GROUPS = {"F": "female", "M": "male", "U": "unknown", "True": "bedside", "False": "not bedside"}
 BOTH = " & "
+SHORT = {"pdac": ("PDAC", "pancreatic ductal adenocarcinoma")}
 UNNAMED = frozenset(("U", "unknown", "outside"))
 TOO_FEW = "too few"
 UNKNOWN = "not estimable"
@@ -34,8 +36,18 @@ def flat(text: str) -> str:
 
 
 def finding(name: str) -> str:
-    """A finding in words: "Pleural effusion right"."""
-    return name.replace("_", " ").capitalize()
+    """A finding in words: "Pleural effusion right", "PDAC"."""
+    return SHORT[name][0] if name in SHORT else name.replace("_", " ").capitalize()
+
+
+def inside(name: str) -> str:
+    """A finding within a sentence: "pleural effusion right", "PDAC"."""
+    return finding(name) if name in SHORT else finding(name).lower()
+
+
+def in_full(name: str) -> str:
+    """A finding within a sentence, with what a short name stands for: "PDAC (pancreatic ductal adenocarcinoma)"."""
+    return f"{SHORT[name][0]} ({SHORT[name][1]})" if name in SHORT else inside(name)
 
 
 def grouping(column: str) -> str:
@@ -97,7 +109,9 @@ def number(value: object) -> str:
     if isinstance(value, float) and not value.is_integer():
         digits, _, power = f"{value:.4g}".partition("e")
         return f"{digits} × 10{str(int(power)).translate(RAISED)}" if power else digits
-    return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}") if isinstance(value, int | float) else str(value)
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}").replace("-", "\N{MINUS SIGN}")
 
 
 def percent(value: float) -> str:

@@ -14,7 +14,6 @@ from privrad.privacy.certificate import engine_sha256
 from privrad.training import data, hashes, loss
 
 PRIVATE_PARTS = ("training images", "patients and labels")
-_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, kw_only=True)

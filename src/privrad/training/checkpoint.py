@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from privrad import config, files
-from privrad.models.residual import Residual, build
+from privrad.models import residual, scale_resnet9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +37,15 @@ class Architecture:
             findings=tuple(findings),
         )
 
-    def build(self, *, seed: int = 0) -> Residual:
-        """A network of this architecture with fresh weights."""
-        return build(
-            self.network,
-            outputs=len(self.findings),
-            width=self.width,
-            groups=self.groups,
-            activation=self.activation,
-            seed=seed,
-        )
+    def build(self, *, seed: int = 0) -> nn.Module:
+        """A network of this architecture with fresh weights; `scale_resnet9` is the one for volumes."""
+        sizes: dict[str, Any] = {"outputs": len(self.findings), "width": self.width, "groups": self.groups}
+        if self.network == "scale_resnet9":
+            return scale_resnet9.build(3, **sizes, activation=self.activation, seed=seed)
+        return residual.build(self.network, **sizes, activation=self.activation, seed=seed)
 
 
-def save(path: Path, model: Residual, *, architecture: Architecture) -> None:
+def save(path: Path, model: nn.Module, *, architecture: Architecture) -> None:
     """Write the weights and their architecture atomically; same weights, same bytes.
 
     Raises ValueError where a weight is not finite.
@@ -61,7 +58,7 @@ def save(path: Path, model: Residual, *, architecture: Architecture) -> None:
         save_file(tensors, temporary, metadata={"privrad": json.dumps(asdict(architecture), sort_keys=True)})
 
 
-def load(path: Path, *, architecture: Architecture) -> Residual:
+def load(path: Path, *, architecture: Architecture) -> nn.Module:
     """Read the weights of a network of this architecture.
 
     Raises ValueError for a missing or damaged file, and for one of another architecture, naming what differs.

@@ -38,7 +38,7 @@ class Part:
         return len(self.rows)
 
     def pixels(self, positions: Integers) -> Tensor:
-        """uint8 [n, size, size] of the images at `positions` of this part."""
+        """uint8 [n, (slices,) rows, columns] of the images at `positions` of this part."""
         import torch
 
         return torch.from_numpy(self.images.take(self.rows[positions]))

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from privrad import config, files, provenance
+from privrad.imaging.shards import batched
 from privrad.training import data
-
-_ROWS_AT_ONCE = 256
 
 
 def of_training(part: data.Part, *, asked: Any, performance: config.Performance) -> str:
@@ -41,9 +40,9 @@ def sources_sha256(module: str) -> str:
 
 def images_sha256(part: data.Part) -> str:
     """The SHA-256 over the pixels of a part, in the order of image_id; ids and shards do not enter."""
-    digest = hashlib.sha256(f"{len(part)} {part.images.size}".encode())
-    for start in range(0, len(part), _ROWS_AT_ONCE):
-        digest.update(np.ascontiguousarray(part.images.take(part.rows[start : start + _ROWS_AT_ONCE])).data)
+    digest = hashlib.sha256(f"{len(part)} {part.images.shape}".encode())
+    for rows in batched(part.rows, shape=part.images.shape):
+        digest.update(np.ascontiguousarray(part.images.take(rows)).data)
     return digest.hexdigest()
 
 

@@ -148,9 +148,9 @@ def _started(session: Session, network: nn.Module, plan: Plan) -> dict[str, Any]
 
 def _chosen(session: Session, network: nn.Module, plan: Plan) -> dict[str, str]:
     """The method of each layer for a full physical batch, found on one of black images."""
-    size, part = session.part.images.size, session.part
+    shape, part = session.part.images.shape, session.part
     images = max(1, session.physical_batch // plan.views) * plan.views
-    inputs = normalise(torch.zeros(images, size, size, dtype=torch.uint8, device=session.device))
+    inputs = normalise(torch.zeros(images, *shape, dtype=torch.uint8, device=session.device))
     targets = torch.zeros(images, part.labels.shape[1], device=session.device)
     with gradients_of(network, plan=plan, loss=session.loss) as trial:
         trial.add(inputs, targets)

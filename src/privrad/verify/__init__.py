@@ -24,7 +24,7 @@ from privrad.verify.read import Training, VerifyError, content
 
 __all__ = ["Check", "VerifyError", "facts", "run", "table"]
 
-FORMAT = 2
+FORMATS = (2, 3)
 MOST = 20
 """How many statements of a file that do not hold are told one by one."""
 NEAR = 0.01
@@ -134,8 +134,9 @@ def _checked(
     file = name.as_posix()
     try:
         certificate = content(folder / "certificate.json")
-        if certificate.get("certificate") != FORMAT:
-            raise VerifyError(f"format {certificate.get('certificate')!r} where this version of privrad reads {FORMAT}")
+        if certificate.get("certificate") not in FORMATS:
+            read = " and ".join(map(str, FORMATS))
+            raise VerifyError(f"format {certificate.get('certificate')!r} where this version of privrad reads {read}")
         training = Training(folder=folder, certificate=certificate, place=place, entries=entries)
         kind = training.kind
     except (VerifyError, LookupError, TypeError) as error:

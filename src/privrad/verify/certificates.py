@@ -18,12 +18,20 @@ OF_EACH |= {"protection", "epsilon", "nominal_epsilon", "attacker", "nominal_att
 OF_EACH |= {"covered_by_epsilon", "uncovered", "keyed"}
 OF_PRIVATE = {*OF_PLAN, "noise", "noise_multiplier", "sample_rate", "sampling", "neighbouring_relation", "key"}
 OF_PRIVATE |= {"target_epsilon", "accountants", "other_unit"}
+OTHER_DELTAS = {"1e-05": 1e-5, "1e-06": 1e-6}
+SINCE_3 = {"other_deltas", "nominal_other_deltas"}
+"""What certificates of format 2 do not have."""
 
 
 def _fields(training: Training) -> Iterator[Statement]:
     """Nothing is left out, and nothing stands there that nobody checks."""
     expected = OF_EACH | (OF_PRIVATE if training.kind == "private" else set())
+    expected |= SINCE_3 if training.kind == "private" and _stated_since_3(training) else set()
     yield "fields", sorted(training.certificate), sorted(expected)
+
+
+def _stated_since_3(training: Training) -> bool:
+    return bool(training.certificate["certificate"] >= 3)
 
 
 def _place(training: Training) -> Iterator[Statement]:
@@ -100,6 +108,19 @@ def _epsilon(training: Training) -> Iterator[Statement]:
     yield "accountants.prv", held["accountants"]["prv"], accounting.prv_epsilon(noise, **terms)
 
 
+def _other_deltas(training: Training) -> Iterator[Statement]:
+    """Epsilon at smaller deltas follows from the same noise, rate and steps."""
+    held = training.certificate
+    if not _stated_since_3(training):
+        return
+    run = dict(training.run)
+    noise = run.pop("noise_multiplier")
+    below = {name: delta for name, delta in OTHER_DELTAS.items() if delta < held["delta"]}
+    found = {name: accounting.epsilon(noise, delta=delta, **run) for name, delta in below.items()}
+    yield "nominal_other_deltas", held["nominal_other_deltas"], found
+    yield "other_deltas", held["other_deltas"], found if training.released else None
+
+
 def _other_unit(training: Training) -> Iterator[Statement]:
     """The epsilon of the other unit: a patient's follows from its most images, a record's of a patient is not known."""
     held, other = training.certificate, training.certificate["other_unit"]
@@ -172,7 +193,7 @@ def _untrained(training: Training) -> Iterator[Statement]:
 
 COMMON: tuple[Callable[[Training], Iterator[Statement]], ...] = (_fields, _place, _weights, _settings, _tags)
 BY_KIND: dict[str, tuple[Callable[[Training], Iterator[Statement]], ...]] = {
-    "private": (_plan, _epsilon, _other_unit, _attacker, _entered),
+    "private": (_plan, _epsilon, _other_deltas, _other_unit, _attacker, _entered),
     "unprotected": (_unprotected, _entered),
     "untrained": (_untrained,),
 }

@@ -68,7 +68,12 @@ class Experiment:
     def groups(self) -> dict[Group, NDArray[np.bool_]]:
         """The members of every group."""
         named = dict.fromkeys((key[3], key[4]) for key in self.table("metrics.csv", METRICS).rows)
-        return self.test.groups(named)
+        return self.test.groups(named, edges=self.age_edges)
+
+    @property
+    def age_edges(self) -> list[float]:
+        """The edges of the bands of age."""
+        return self.test.age_edges(self.settings["age_bands"], minimum=self.settings["minimum_cell"])
 
     @cached_property
     def weights(self) -> Weights:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ Run = tuple[str, int]
 Group = tuple[str, str]
 ALL = ("all", "all")
 OF_ROW = ("image_id", "patient_id", "finding", "label", "score", "split", "arm", "epsilon", "seed")
-BAND = re.compile(r"\[(?P<low>[^,]+),(?P<high>[^)]+)\)")
+QUARTILES = "quartiles"
 COUNTED = "findings"
 BOTH = " & "
 
@@ -52,13 +53,32 @@ class Predicted:
         """What one model said, by finding."""
         return {finding: self.scored[run, finding] for finding in self.findings if (run, finding) in self.scored}
 
-    def groups(self, named: Iterable[Group]) -> dict[Group, NDArray[np.bool_]]:
-        """The members of every group: of the whole, and of each value of every column.
+    def age_edges(self, asked: str | Sequence[float], *, minimum: int) -> list[float]:
+        """The edges of the bands of age: those asked for, or what quartiles of the patients come to; none without ages.
 
-        `named` are the groups that the results name: their bands of age and their pairs of columns are taken over.
+        Quartiles are ages in whole years, each patient's lowest; a band includes the year of its quartile. One that
+        closes a band of fewer than `minimum` patients, or leaves fewer above, is none.
         """
-        named = list(named)
-        values = {column: self._values(column, named) for column in self.columns}
+        if "age" not in self.columns:
+            return []
+        if asked != QUARTILES:
+            return [float(edge) for edge in asked]
+        youngest = pd.Series(self._ages()).groupby(self.patients).agg(lambda ages: ages[ages >= 0].min())
+        years = np.floor(youngest[np.isfinite(youngest)].to_numpy(dtype=float))
+        edges = [0.0]
+        for share in (0.25, 0.5, 0.75) if years.size else ():
+            beyond = float(np.quantile(years, share, method="inverted_cdf")) + 1
+            sides = np.sum((years >= edges[-1]) & (years < beyond)), np.sum(years >= beyond)
+            if min(sides) >= max(1, minimum):
+                edges.append(beyond)
+        return [*edges, math.inf]
+
+    def groups(self, named: Iterable[Group], *, edges: Sequence[float] = ()) -> dict[Group, NDArray[np.bool_]]:
+        """The members of every group: of the whole, and of each value of every column, of age by bands of `edges`.
+
+        `named` are the groups that the results name: their pairs of columns are taken over.
+        """
+        values = {column: self._values(column, edges) for column in self.columns}
         if len(self.findings) > 1:
             values[COUNTED] = self._counted()
         for column in dict.fromkeys(column for column, _ in named if column not in values and column != ALL[0]):
@@ -72,19 +92,24 @@ class Predicted:
             members |= {(column, str(value)): of_image == value for value in np.unique(of_image)}
         return members
 
-    def _values(self, column: str, named: Sequence[Group]) -> NDArray[np.str_]:
+    def _values(self, column: str, edges: Sequence[float]) -> NDArray[np.str_]:
         """The value of each image as results name it."""
         given = self.images[column]
         if column != "age":
             return np.array(
                 ["unknown" if missing else _text(value) for value, missing in zip(given, given.isna(), strict=True)]
             )
-        ages = pd.to_numeric(given.astype(object).where(given.notna()), errors="coerce").to_numpy(dtype=float)
+        ages = self._ages()
         names = np.where(np.isnan(ages), "unknown", "outside").astype(object)
-        for of_column, value in named:
-            if of_column == column and (band := BAND.fullmatch(value)):
-                names[(ages >= float(band["low"])) & (ages < float(band["high"]))] = value
+        for low, high in pairwise(edges):
+            names[(ages >= low) & (ages < high)] = f"[{low:g},{high:g})"
         return np.asarray(names, dtype=np.str_)
+
+    def _ages(self) -> Floats:
+        """The years of each image, NaN where they are not known."""
+        given = self.images["age"]
+        known = pd.to_numeric(given.astype(object).where(given.notna()), errors="coerce")
+        return np.asarray(known.to_numpy(dtype=float))
 
     def _counted(self) -> NDArray[np.str_]:
         """How many findings each image shows."""

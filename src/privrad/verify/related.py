@@ -28,7 +28,7 @@ Parity = Mapping[Run, tuple[Drawn, int]]
 def points(test: Predicted, held: Areas) -> Found:
     """Each finding of each arm but the reference: its AUROC, that without privacy, what is lost, and its cases."""
     areas, reference = _by_arm(test, held), _reference(test)
-    for arm, of in areas.items():
+    for arm, of in areas.items() if len(test.findings) > 1 else ():
         for finding, drawn in of.items() if arm != reference else ():
             other = areas.get(reference, {}).get(finding)
             without = other.value if other else math.nan
@@ -39,7 +39,7 @@ def points(test: Predicted, held: Areas) -> Found:
 def correlations(test: Predicted, held: Areas, parity: Parity, *, confidence: float) -> Found:
     """Every coefficient with its interval over redraws and its number of points."""
     areas, reference = _by_arm(test, held), _reference(test)
-    for arm, of in areas.items():
+    for arm, of in areas.items() if len(test.findings) > 1 else ():
         without = areas.get(reference, {})
         lost = {finding: without[finding].minus(drawn) for finding, drawn in of.items() if finding in without}
         pairs: dict[str, list[tuple[Drawn, Drawn | float]]] = {

@@ -92,7 +92,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, float) and math.isinf(value):
         return "∞"
     if float(value).is_integer():
-        return format(int(value), ",").replace(",", THIN)
+        return format(int(value), ",").replace(",", THIN).replace("-", MINUS)
     digits, _, power = format(value, ".4g").partition("e")
     raised = "".join(RAISED[letter] for letter in str(int(power))) if power else ""
     return f"{digits} × 10{raised}" if power else digits

@@ -26,13 +26,14 @@ SETTINGS: tuple[str, ...] = (
     "threshold",
     "specificity",
 )
-SETTINGS += ("fairness_difference",)
+SETTINGS += ("fairness_difference", "age_bands")
 Rows = Mapping[Key, Mapping[str, Any]]
 
 
 def as_asked(experiment: Experiment, settings: config.Evaluation, *, seed: int) -> Iterator[Check]:
     """The settings in summary.json are those of the study file."""
     asked = {name: getattr(settings, name) for name in SETTINGS} | {"seed": seed}
+    asked["age_bands"] = settings.age_bands if isinstance(settings.age_bands, str) else list(settings.age_bands)
     said = {name: experiment.settings.get(name) for name in asked}
     file = f"{experiment.name}/summary.json"
     yield Check(what="settings, as in the study file", file=file, said=said, found=asked, holds=said == asked)
@@ -42,6 +43,7 @@ def checks(experiment: Experiment) -> Iterator[Check]:
     """Every number of summary.json but the settings, each model's apart."""
     test, said, file = experiment.test, experiment.settings, f"{experiment.name}/summary.json"
     counts = {"findings": list(test.findings), "images": len(test.images), "patients": len(set(test.patients.tolist()))}
+    counts["age_edges"] = [plain(edge) for edge in experiment.age_edges]
     found = counts | {"noninferior": _noninferior(experiment.validated, experiment)}
     fields = {*SETTINGS, "seed", "models", *found}
     for name, value in found.items():

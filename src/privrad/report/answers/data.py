@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privrad.report import flow, number, tables, words
+from privrad.report import flow, modality, number, tables, words
 from privrad.report.account import Account, CohortAccount
 from privrad.report.answers.pieces import SENSITIVITY, Answer, listed, setting
 from privrad.report.tables import Text
@@ -18,8 +18,9 @@ def _source(account: Account, cohort: CohortAccount) -> Text:
     public = "pretraining" if account.experiment.pretraining else "the weights of the loss"
     used = public if cohort.role == "public" else "fine-tuning, validation and test"
     images, patients = (tables.accepted(cohort, account=account, column=name) for name in ("images", "patients"))
+    units = modality.of(account.experiment).units
     named: Text = ("The cohort ", number.said(declared.id), ", laid out as ", number.said(declared.layout), ", is ")
-    counts: Text = ("; accepted images: ", images, ", patients: ", patients, ".")
+    counts: Text = (f"; accepted {units}: ", images, ", patients: ", patients, ".")
     return (*named, SENSITIVITY[declared.sensitivity], "; used for ", used, *counts)
 
 
@@ -44,11 +45,17 @@ def outcome(account: Account) -> list[Answer]:
     """What is predicted, and which column of the cohort's table says so."""
     declared = next(cohort.declared for cohort in account.cohorts if cohort.role == "private")
     rows = [
-        [number.said(words.finding(finding)), number.said(declared.labels[finding])]
+        [number.said(_capital(words.in_full(finding))), number.said(declared.labels[finding])]
         for finding in account.experiment.findings
     ]
-    caption = f"Each finding is present or absent on an image, by a column of the cohort {declared.id}"
+    unit = modality.of(account.experiment).unit
+    caption = f"Each finding is present or absent on {'an' if unit[0] in 'aeiou' else 'a'} {unit}"
+    caption += f", by a column of the cohort {declared.id}"
     return [tables.table(number.said(caption), ("Finding", "Column"), rows)]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def numbers(account: Account) -> list[Answer]:
@@ -79,7 +86,8 @@ def flow_of_images(account: Account) -> list[Answer]:
     told: list[Answer] = []
     for cohort in account.cohorts:
         way = flow.of(cohort, account=account)
-        begun: Text = (f"{cohort.role.capitalize()} cohort, images found: ", way.found, "; accepted: ", way.images)
+        units = modality.of(account.experiment).units
+        begun: Text = (f"{cohort.role.capitalize()} cohort, {units} found: ", way.found, "; accepted: ", way.images)
         told.append((*begun, ", of patients: ", way.patients, "; prepared: ", way.prepared, "."))
         told += [_refused(account, cohort, step=step) for step in ("ingest", "prepare")]
     return told
@@ -88,8 +96,9 @@ def flow_of_images(account: Account) -> list[Answer]:
 def deidentification(account: Account) -> list[Answer]:
     """What results carry of persons."""
     few = setting(account, "evaluation", "minimum_cell")
+    units = modality.of(account.experiment).units
     told: Text = (
-        "Results carry keyed ids (HMAC) in place of those of patients, studies and images. The report shows pictures",
+        f"Results carry keyed ids (HMAC) in place of those of patients, studies and {units}. The report shows pictures",
     )
     told += (" of public and of drawn cohorts alone, and hides counts of a private cohort below ", few)
     return [(*told, ", with what would give them away.")]

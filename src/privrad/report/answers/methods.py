@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from privrad.report import guarantees, number, shown, tables, words
+from privrad.report import guarantees, modality, number, preparation, shown, tables, words
 from privrad.report.account import Account
 from privrad.report.answers.pieces import Answer, listed, setting
 from privrad.report.tables import Text
@@ -12,9 +12,10 @@ from privrad.report.tables import Text
 
 def identification(account: Account) -> list[Answer]:
     """What kind of study it is."""
-    findings = [number.said(words.finding(finding).lower()) for finding in account.experiment.findings]
+    findings = [number.said(words.in_full(finding)) for finding in account.experiment.findings]
+    scored = modality.of(account.experiment).scored
     how = ", trained with differential privacy," if guarantees.private(account) else ""
-    told: Text = (f"Development and evaluation of deep neural networks{how} that score frontal chest radiographs for ",)
+    told: Text = (f"Development and evaluation of deep neural networks{how} that score {scored} for ",)
     return [(*told, *listed(findings), ".")]
 
 
@@ -37,22 +38,11 @@ def objectives(account: Account) -> list[Answer]:
 
 def preprocessing(account: Account) -> list[Answer]:
     """How images are prepared."""
-    size = setting(account, "image", "size")
-    told: Text = (
-        "Rescaling and window of a DICOM image are applied. Resized to ",
-        size,
-        " × ",
-        size,
-        " pixels, the range of",
-    )
-    told += (
-        " values spread over ",
-        number.Said("256"),
-        " greys, the histogram equalised; then mean ",
-        number.Said("0"),
-    )
-    told += (" and standard deviation ", number.Said("1"), " over the pixels of each image. The same for everyone: no")
-    return [(*told, " statistic of a cohort or a group is used.")]
+    read = "Rescaling and window of a DICOM image are applied. "
+    if account.experiment.modality == "ct":
+        read = "Stored values become Hounsfield units, padding becomes air; slices are ordered by their position. "
+    same = " The same for everyone: no statistic of a cohort or a group is used."
+    return [(read, *preparation.law(account), same)]
 
 
 def network(account: Account) -> list[Answer]:
@@ -65,7 +55,8 @@ def network(account: Account) -> list[Answer]:
         width,
         ", group normalisation",
     )
-    told += (" in ", groups, " groups, no bias in convolutions, global average pooling, one linear output a finding.")
+    layers = modality.of(account.experiment).layers
+    told += (" in ", groups, f" groups, no bias in convolutions, {layers}, one linear output a finding.")
     return [told]
 
 
@@ -112,7 +103,8 @@ def imbalance(account: Account) -> list[Answer]:
 def output(account: Account) -> list[Answer]:
     """What the model gives, and how it becomes yes or no."""
     fixed = setting(account, "evaluation", "specificity", form="percent")
-    on = "validation patients" if account.experiment.evaluation.threshold == "youden" else "the test images themselves"
+    itself = f"the test {modality.of(account.experiment).units} themselves"
+    on = "validation patients" if account.experiment.evaluation.threshold == "youden" else itself
     told: Text = (
         "A score from ",
         number.Said("0"),

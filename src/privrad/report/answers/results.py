@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privrad.report import accuracy, fairness, guarantees, number, shown, tables
+from privrad.report import accuracy, fairness, guarantees, modality, number, shown, tables
 from privrad.report.account import Account
 from privrad.report.answers.pieces import Answer
 
@@ -47,7 +47,8 @@ def limitations(account: Account) -> list[Answer]:
     """What limits every such study, and this one."""
     told: list[Answer] = [("One cohort: how accurate the models are elsewhere is not known.",)]
     if any(cohort.declared.sensitivity == "synthetic" for cohort in account.cohorts):
-        told.append(("Images drawn by computer: figures from them say nothing of real patients.",))
+        units = modality.of(account.experiment).units
+        told.append((f"{units.capitalize()} drawn by computer: figures from them say nothing of real patients.",))
     if len(account.experiment.seeds) == 1:
         told.append(("One training an arm: the spread between trainings is not known.",))
     private = guarantees.private(account)

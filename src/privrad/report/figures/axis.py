@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from privrad.report import words
-from privrad.report.figures.style import BUDGET, MATCHED, MUTED, PLAIN, UNTRAINED, ZONE
+from privrad.report.figures.style import BUDGET, MATCHED, MUTED, PLAIN, SERIES, UNTRAINED, ZONE
 
 LABEL = 0.36
 """The room that the label of one budget needs, in inches."""
@@ -91,7 +91,10 @@ def share_of_one(axes: Axes, rows: pd.DataFrame, *, floor: float = 0.5) -> None:
 
 
 def curve(axes: Axes, at: Places, *, rows: pd.DataFrame) -> None:
-    """One measure: a line with a band over the budgets, points at the ends, further seeds as open dots."""
+    """One measure: a line with a band over the budgets and points at the ends, all of the first training.
+
+    Further trainings are open dots; the mean over all, with their standard deviation, stands beside them.
+    """
     rows = rows[rows["value"].notna()]
     first = first_seeds(rows)
     budgets = finite(first)
@@ -109,9 +112,21 @@ def curve(axes: Axes, at: Places, *, rows: pd.DataFrame) -> None:
         )  # fmt: skip
     without(axes, rows=first, colour=MUTED)
     further = rows.drop(first.index)
+    if len(further):
+        _trainings(axes, at, rows=rows)
     axes.plot(
         [at.of_arm[arm] for arm in further["arm"]], further["value"], linestyle="none", marker="o", markersize=4,
         markerfacecolor="none", markeredgecolor=MUTED,
+    )  # fmt: skip
+
+
+def _trainings(axes: Axes, at: Places, *, rows: pd.DataFrame) -> None:
+    """The mean over the trainings of each arm that has several, with their standard deviation, right of its place."""
+    held = rows.groupby("arm", sort=False)["value"].agg(["mean", "std", "size"])
+    held = held[held["size"] > 1]
+    axes.errorbar(
+        [at.of_arm[str(arm)] + 0.022 * at.span for arm in held.index], held["mean"], yerr=held["std"], color=SERIES[3],
+        marker="_", markersize=6, capsize=2, linestyle="none", linewidth=1.2, label=words.LEGEND["trainings"],
     )  # fmt: skip
 
 

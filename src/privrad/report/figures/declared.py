@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from privrad.report.figures import averages, curves, findings, scatter, tables, tradeoffs
+from privrad.report.figures.rows import several
 from privrad.report.measurements import Measurements
 
 
@@ -39,7 +40,7 @@ class Figured:
 
 
 AVERAGES = (
-    "Averages over the findings on the test images against the privacy budget; bars and band are intervals. "
+    " on the test images against the privacy budget; bars and band are intervals. "
     "Dashed: without privacy; open and dotted: too few patients to be sure of. Cut-offs are Youden's and the same for "
     "all groups; "
 )
@@ -54,7 +55,29 @@ def _cut(measured: Measurements) -> str:
 
 
 def _averages(measured: Measurements) -> str:
-    return AVERAGES + _cut(measured) + " The trainings were tuned for AUROC, so that the other three vary more."
+    return (
+        ("Averages over the findings" if several(measured) else "Results")
+        + AVERAGES
+        + _cut(measured)
+        + " The trainings were tuned for AUROC, so that the other three vary more."
+        + _trainings(measured)
+    )
+
+
+def _trainings(measured: Measurements) -> str:
+    """How several trainings are drawn."""
+    several_of = measured.metrics.groupby("arm")["seed"].nunique().gt(1).any()
+    return " The line is of the first training, open dots are further ones." * bool(several_of)
+
+
+def _of_groups(measured: Measurements) -> str:
+    averaged = several(measured)
+    said = f"Cases among the test images, AUROC{' averaged over findings' * averaged}, and accuracy difference (the "
+    said += "paper's “statistical parity difference”: a group less the weighted mean of the others), by group and "
+    said += "privacy budget. Sampling σ is the spread over redraws of patients"
+    said += "; pooled σ, the paper's, also holds the spread between findings." if averaged else "."
+    trained = " Where an arm has several trainings, their mean and the σ between them stand below, the paper's of CT."
+    return said + trained * bool(_trainings(measured))
 
 
 def _say(words: str) -> Callable[[Measurements], str]:
@@ -90,9 +113,9 @@ FIGURES: tuple[Figured, ...] = (
         title="AUROC of each finding",
         paper="Figure 3",
         kind="figure",
-        caption=_say(
+        caption=lambda measured: (
             "AUROC of each finding on the test images against the privacy budget, with intervals; all panels share "
-            "their axes. Dashed: without privacy."
+            "their axes. Dashed: without privacy." + _trainings(measured)
         ),
         draw=findings.draw,
         data=findings.rows,
@@ -112,17 +135,18 @@ FIGURES: tuple[Figured, ...] = (
         ),
         draw=scatter.draw,
         data=scatter.rows,
-        missing="No finding has an AUROC both with and without privacy.",
+        missing="No finding has an AUROC both with and without privacy, or there is only one.",
     ),
     Figured(
         key="trade-offs",
         title="Privacy, accuracy and fairness",
         paper="",
         kind="figure",
-        caption=_say(
-            "What a smaller privacy budget costs, on one axis: above, the mean AUROC over findings and that of the "
-            "worst group; below, how far the best group lies above the worst. A range is never below zero, and chance "
-            "alone makes it larger than zero. Dashed: without privacy."
+        caption=lambda measured: (
+            f"What a smaller privacy budget costs, on one axis: above, the {'mean ' * several(measured)}AUROC"
+            f"{' over findings' * several(measured)} and that of the worst group; below, how far the best group lies "
+            "above the worst. A range is never below zero, and chance alone makes it larger than zero. Dashed: without "
+            "privacy." + _trainings(measured)
         ),
         draw=tradeoffs.draw,
         data=tradeoffs.rows,
@@ -178,12 +202,7 @@ FIGURES: tuple[Figured, ...] = (
         title="Cases and results by group",
         paper="Table 1",
         kind="table",
-        caption=_say(
-            "Cases among the test images, AUROC averaged over findings, and accuracy difference (the paper's "
-            "“statistical parity difference”: a group less the weighted mean of the others), by group and privacy "
-            "budget. Sampling σ is the spread of the average over redraws of patients; pooled σ, the paper's, also "
-            "holds the spread between findings."
-        ),
+        caption=_of_groups,
         draw=tables.draw_groups,
         data=tables.of_groups,
         missing="Nothing was measured.",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -81,8 +83,12 @@ def _short(group: str) -> str:
     return QUARTERS.get(group, words.group("age", group)).replace(" years", "").replace(" quarter", "")
 
 
-def beside(compared: pd.DataFrame, *, width: float) -> Figure | None:
-    """Ours and theirs against epsilon, a panel a group, on one scale; None when nothing matches or ours is unknown."""
+def beside(compared: pd.DataFrame, *, averaged: bool = True, width: float) -> Figure | None:
+    """Ours and theirs against epsilon, a panel a group, on one scale; None when nothing matches or ours is unknown.
+
+    Bars are ours' interval, or where ours are means over trainings the standard deviations of both. `averaged` is
+    whether the numbers are means over findings.
+    """
     chosen = compared[(compared["metric"] == "auroc") & compared["ours"].notna()]
     if chosen.empty:
         return None
@@ -90,32 +96,46 @@ def beside(compared: pd.DataFrame, *, width: float) -> Figure | None:
     wide = width > NARROW
     rows, columns, taller = panels_of(len(groups), width=width)
     table = chosen.assign(arm=[f"eps-{epsilon:g}" for epsilon in chosen["epsilon"]])
-    lowest = table[["ours", "ours_low", "theirs"]].min().min()
+    several = bool((table["trainings"] > 1).any())
+    spread = table[["ours_training_sd", "theirs_sd"]].to_numpy().T * several
+    reached = pd.DataFrame({"ours": table["ours"] - np.nan_to_num(spread[0]), "theirs": table["theirs"] - spread[1]})
+    lowest = min(reached.min().min(), table["ours_low"].min() if table["ours_low"].notna().any() else 1.0)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, 1.0 + (2.0 if wide else 1.8) * rows * taller), layout="constrained")
         panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel())
         at = axis.places(table)
         for axes, group in zip(panels, groups, strict=False):
             axis.frame(axes, at, inches=width / columns - 0.4)
-            _pair(axes, at, table[table["group"] == group])
+            mine = table[table["group"] == group]
+            _pair(axes, at, mine, several=several)
             axes.set_ylim(min(0.5, math.floor(20 * lowest) / 20), axis.TOP)
-            axes.set_title("All" if group == "total" else words.group("age", group).capitalize())
-        finish(figure, panels, used=len(groups), x=axis.SAID, y="AUROC, mean over findings")
+            axes.set_title(titled(group, str(mine["ours_group"].iloc[0])).replace(" (", "\n(", 1))
+        finish(figure, panels, used=len(groups), x=axis.SAID, y="AUROC" + ", mean over findings" * averaged)
         legend(figure, panels, columns=2)
     return figure
 
 
-def _pair(axes: Axes, at: axis.Places, rows: pd.DataFrame) -> None:
-    """Ours with its interval, theirs open; a line joins the finite budgets of each."""
+def titled(group: str, ours: str) -> str:
+    """A published group in words; a quarter of age with our limits: "Youngest quarter (ours: under 58 years)"."""
+    if group in QUARTERS:
+        return f"{QUARTERS[group].capitalize()} (ours: {words.group('age', ours)})"
+    return "All" if group == "total" else words.group("age", group).capitalize()
+
+
+def _pair(axes: Axes, at: axis.Places, rows: pd.DataFrame, *, several: bool) -> None:
+    """Ours with its interval, theirs open; a line joins the finite budgets of each. Of `several` trainings: with σ."""
     kinds = (("ours", BUDGET, "o", "-", BUDGET, -1), ("theirs", MATCHED, "s", (0, (4, 2)), "none", 1))
     for column, colour, marker, dashes, face, side in kinds:
-        name = "this study, with interval" if column == "ours" else "published"
+        said = {"ours": "this study", "theirs": "published"}[column]
+        name = f"{said}, σ over trainings" if several else said + ", with interval" * (column == "ours")
         table = rows.assign(value=rows[column], low=rows["ours_low"], high=rows["ours_high"])
         budgets = axis.finite(table)
         shift = 0.012 * side * at.span
         x = [at.of_arm[arm] + shift for arm in budgets["arm"]]
         axes.plot(x, budgets["value"], color=colour, linewidth=1.3, linestyle=dashes)
-        reach = axis.reach(table) if column == "ours" else None
+        reach: Any = axis.reach(table) if column == "ours" else None
+        if several:
+            reach = rows["ours_training_sd" if column == "ours" else "theirs_sd"]
         axes.errorbar(
             [at.of_arm[arm] + shift for arm in table["arm"]], table["value"], yerr=reach, color=colour, marker=marker,
             markersize=4.5, markerfacecolor=face, elinewidth=1.0, linestyle="none", label=name,

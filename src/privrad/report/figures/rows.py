@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
+from privrad.report.measurements import Measurements
+
 SHOWN = "_shown"
 WHOLE = ("seed", "images", "patients", "positives", "positive_patients", "degenerate", "cases")
+
+
+def several(tables: Measurements) -> bool:
+    """Whether more than one finding was measured; the mean over one is its own number, and is not called a mean."""
+    findings = tables.metrics["finding"]
+    return bool(findings[~findings.isin(("mean", "any"))].nunique() > 1)
 
 
 def of_metric(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -12,22 +12,24 @@ from matplotlib.figure import Figure
 from privrad.report import words
 from privrad.report.figures import axis, grid
 from privrad.report.figures.averages import MEASURES
-from privrad.report.figures.rows import SHOWN, of_metric
+from privrad.report.figures.rows import SHOWN, of_metric, several
 from privrad.report.figures.style import NARROW
 from privrad.report.measurements import Measurements
 
 COUNTS = ("patients", "images")
 KEYS = ("quantity", "finding", "arm", "epsilon", "seed", "group_by", "group")
-NUMBERS = ("value", "low", "high", "sd", "pooled_sd", "note")
-BESIDE = {"auroc": "sampling σ (pooled σ)", "accuracy_difference": "interval"}
+NUMBERS = ("value", "low", "high", "sd", "pooled_sd", "training_sd", "note")
+TRAININGS = "auroc_over_trainings"
+SAID = {"auroc": "AUROC", TRAININGS: "AUROC, mean over trainings", "accuracy_difference": "Accuracy difference"}
 Row = Mapping[str, Any]
 
 
 def of_groups(tables: Measurements) -> pd.DataFrame:
     """Table 1, a row a number: counts of the test images, AUROC and accuracy difference, by sex and by age.
 
-    `quantity` is patients, images, cases (images with the finding), auroc or accuracy_difference (the paper's
-    "statistical parity difference"); pooled_sd is the paper's sigma, sd the sampling spread of the mean.
+    `quantity` is patients, images, cases (images with the finding), auroc, auroc_over_trainings (its mean, where an arm
+    has several) or accuracy_difference (the paper's "statistical parity difference"). sd is the sampling spread of the
+    mean; pooled_sd, over findings and redraws, is the paper's sigma of the radiographs, training_sd that of CT.
     """
     metrics = axis.first_seeds(tables.metrics)
     metrics = metrics[(metrics["metric"] == "auroc") & metrics["group_by"].isin(("all", "sex", "age"))]
@@ -37,7 +39,7 @@ def of_groups(tables: Measurements) -> pd.DataFrame:
     gaps = axis.first_seeds(tables.fairness)
     gaps = gaps[(gaps["finding"] == "mean") & gaps["group_by"].isin(("sex", "age"))]
     parts = [_counted(once, count, quantity=count) for count in COUNTS]
-    parts += [_counted(cases, "positives", quantity="cases"), means.assign(quantity="auroc")]
+    parts += [_counted(cases, "positives", quantity="cases"), means.assign(quantity="auroc"), _trained(tables.metrics)]
     parts += [of_metric(gaps, "accuracy_difference").assign(quantity="accuracy_difference")]
     kept = [*KEYS, *NUMBERS, f"value{SHOWN}"]
     return pd.concat([part.reindex(columns=kept) for part in parts if len(part)] or [pd.DataFrame(columns=kept)])
@@ -51,6 +53,21 @@ def _counted(table: pd.DataFrame, count: str, *, quantity: str) -> pd.DataFrame:
     return held.assign(value=table[count].astype(float), **{f"value{SHOWN}": said})
 
 
+def _trained(metrics: pd.DataFrame) -> pd.DataFrame:
+    """The AUROC of the arms of several trainings, averaged over these; hidden where that of a single one is."""
+    means = metrics[(metrics["metric"] == "auroc") & (metrics["finding"] == "mean")]
+    means = means[means["group_by"].isin(("all", "sex", "age"))]
+    shown = means.get(f"value{SHOWN}", pd.Series("", index=means.index)).fillna("")
+    rows = []
+    for (arm, epsilon, by, group), own in means.groupby(["arm", "epsilon", "group_by", "group"], sort=False):
+        if len(own) > 1:
+            said = next(filter(None, shown[own.index]), "")
+            spread = {"value": own["value"].mean(skipna=False), "training_sd": own["value"].std(skipna=False)}
+            held = {"quantity": TRAININGS, "finding": "mean", "arm": arm, "epsilon": epsilon, "group_by": by}
+            rows.append(held | {"group": group, "note": "", f"value{SHOWN}": said} | spread)
+    return pd.DataFrame(rows)
+
+
 def draw_groups(tables: Measurements, *, width: float) -> Figure | None:
     """Table 1: a column a group, side by side as far as the width allows; None when nothing was measured."""
     table = of_groups(tables)
@@ -61,25 +78,35 @@ def draw_groups(tables: Measurements, *, width: float) -> Figure | None:
     parts = [groups[start : start + most] for start in range(0, len(groups), most)]
     even = math.ceil(len(groups) / len(parts))
     parts = [groups[start : start + even] for start in range(0, len(groups), even)]
-    return grid.draw([_groups_block(table, part) for part in parts], width=width)
+    averaged = several(tables)
+    return grid.draw([_groups_block(table, part, averaged=averaged) for part in parts], width=width)
 
 
-def _groups_block(table: pd.DataFrame, groups: Sequence[tuple[str, str]]) -> grid.Block:
+def _groups_block(table: pd.DataFrame, groups: Sequence[tuple[str, str]], *, averaged: bool) -> grid.Block:
     held = {(row["quantity"], row["finding"], row["arm"], row["group_by"], row["group"]): row for row in _dicts(table)}
     arms = {str(row["arm"]): float(row["epsilon"]) for row in _dicts(table[table["arm"] != ""])}
     findings = list(dict.fromkeys(table.loc[table["quantity"] == "cases", "finding"]))
 
     def line(name: str, quantity: str, finding: str = "mean", arm: str = "") -> list[grid.Cell]:
-        return [name, *(_cell(held.get((quantity, finding, arm, *group))) for group in groups)]
+        cells = (held.get((quantity, finding, arm, *group)) for group in groups)
+        return [name, *(_cell(cell, averaged=averaged) for cell in cells)]
 
     rows: list[list[grid.Cell]] = [["Test images"], *(line(count.capitalize(), count) for count in COUNTS)]
     rows += [["Cases"], *(line(words.finding(finding), "cases", finding) for finding in findings)]
-    for quantity, said in (("auroc", "AUROC, mean over findings"), ("accuracy_difference", "Accuracy difference")):
+    trained = (table["quantity"] == TRAININGS).any()
+    below = {"auroc": "sampling σ" + " (pooled σ)" * averaged, TRAININGS: "σ between trainings"}
+    for quantity, name in SAID.items():
+        said = name + ", mean over findings" * (averaged and quantity == "auroc")
+        said += " of the first training" * bool(trained and quantity != TRAININGS)
         mine = [arm for arm in axis.ordered(arms) if ((table["arm"] == arm) & (table["quantity"] == quantity)).any()]
-        rows += [[f"{said}; below: {BESIDE[quantity]}"]] * bool(mine)
+        rows += [[f"{said}; below: {below.get(quantity, 'interval')}"]] * bool(mine)
         rows += [line(words.column(arm, epsilon=arms[arm]), quantity, arm=arm) for arm in mine]
     heads = [words.group(*group) if group[0] != "all" else "all" for group in groups]
-    return grid.Block("Cases and results by group", ["", *(head.replace(" years", "\nyears") for head in heads)], rows)
+    heads = [
+        head.replace(" or older", "\nor older") if "older" in head else head.replace(" years", "\nyears")
+        for head in heads
+    ]
+    return grid.Block("Cases and results by group", ["", *heads], rows)
 
 
 def of_findings(tables: Measurements) -> pd.DataFrame:
@@ -102,6 +129,7 @@ def draw_findings(tables: Measurements, *, width: float) -> Figure | None:
 def _findings_block(table: pd.DataFrame, arm: str, epsilon: float) -> grid.Block:
     held = {(row["finding"], row["metric"]): row for row in _dicts(table)}
     findings = sorted(dict.fromkeys(table["finding"]), key=lambda finding: finding == "mean")
+    findings = findings if len(findings) > 2 else findings[:1]
     said = words.arm(arm, epsilon=epsilon)
     rows = [
         [words.finding(finding), *(_cell(held.get((finding, metric)), between=True) for metric in MEASURES)]
@@ -115,7 +143,7 @@ def _dicts(table: pd.DataFrame) -> Iterable[Row]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _cell(row: Row | None, *, between: bool = False) -> grid.Cell:
+def _cell(row: Row | None, *, between: bool = False, averaged: bool = True) -> grid.Cell:
     """A number and its spread, or what is said in its place."""
     if row is None:
         return words.DASH
@@ -132,7 +160,10 @@ def _cell(row: Row | None, *, between: bool = False) -> grid.Cell:
     if quantity == "accuracy_difference":
         sign = "+" if round(value, 3) > 0 else ""
         return sign + words.auroc(round(value, 3) + 0.0), interval
-    return words.auroc(value), interval if between else f"{_spread(row['sd'])} ({_spread(row['pooled_sd'])})"
+    if quantity == TRAININGS:
+        return words.auroc(value), _spread(row["training_sd"])
+    pooled = f" ({_spread(row['pooled_sd'])})" if math.isfinite(float(row["pooled_sd"])) and averaged else ""
+    return words.auroc(value), interval if between else _spread(row["sd"]) + pooled
 
 
 def _spread(value: float) -> str:

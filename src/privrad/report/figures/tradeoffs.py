@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from privrad.report.figures import axis
 from privrad.report.figures.layout import legend
-from privrad.report.figures.rows import of_metric
+from privrad.report.figures.rows import of_metric, several
 from privrad.report.figures.style import MARKERS, NARROW, SERIES, STYLE
 from privrad.report.measurements import Measurements
 
@@ -49,7 +49,7 @@ def draw(tables: Measurements, *, width: float) -> Figure | None:
         axis.share_of_one(panels[0], axis.first_seeds(upper))
         axis.curve(panels[0], at, rows=mean)
         _columns_of(panels[0], at, table=chosen[chosen["drawn"] == "worst"], columns=columns, said="worst group by ")
-        panels[0].set_title("AUROC: mean over findings, and in the worst group")
+        panels[0].set_title(f"AUROC: {'mean over findings' if several(tables) else 'all'}, and in the worst group")
         for axes, measure in zip(panels[1:], shown, strict=True):
             _columns_of(axes, at, table=chosen[chosen["drawn"] == measure], columns=columns, said="worst group by ")
             axes.set_ylim(0, None)

@@ -1,0 +1,55 @@
+"""Telling a CT scan in Hounsfield units from what only looks like one, by the values alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from privrad.imaging.unreadable import Unreadable
+
+_LOOKED_AT = 64
+_AIR_OR_FAT, _LEAST_AIR_OR_FAT = (-1500, -50), 1e-3
+_TISSUE, _LEAST_TISSUE = (-200, 300), 1e-2
+_FLAT = 0.6
+
+
+def counts(plane: np.ndarray) -> np.ndarray:
+    """What one plane tells, to be added up over a scan, from 64 of its rows or a few more.
+
+    Whole numbers: voxels; those that air, lung or fat can have (-1500 to -50 HU); those of soft tissue (-200 to 300
+    HU); those not 0; those that a label can have (0, 1, 2, ...); pairs of neighbours that are not 0, and of these the
+    equal ones. Padding (-2000, -2048, -3024, 63536) counts as none of the tissues.
+    """
+    rows = plane[:: max(1, len(plane) // _LOOKED_AT)]
+    marked = rows != 0
+    pairs = marked[:, 1:] & marked[:, :-1]
+    labels = (rows >= 0) & (rows == np.rint(rows) if rows.dtype.kind == "f" else True)
+    found = (_within(rows, _AIR_OR_FAT), _within(rows, _TISSUE), marked, labels, pairs)
+    equal = pairs & (rows[:, 1:] == rows[:, :-1])
+    return np.array([rows.size, *map(np.count_nonzero, found), np.count_nonzero(equal)], dtype=np.int64)
+
+
+def _within(values: np.ndarray, ends: tuple[int, int]) -> np.ndarray:
+    inside: np.ndarray = (values >= ends[0]) & (values <= ends[1])
+    return inside
+
+
+def check(found: np.ndarray) -> None:
+    """Refuse a volume that is no CT scan in Hounsfield units, by the added `counts` of its planes.
+
+    A scan of a body has air, lung or fat in at least 1 voxel of 1,000 and soft tissue in at least 1 of 100. Label maps,
+    stored values without their rescale (air 0, water 1024), 8-bit copies, scans scaled to 0..1 or to unit variance, and
+    MR fail the first; a rescale applied twice (water -1024) fails the second. A volume without air or fat is a label
+    map when all values are whole, none is negative, and of neighbours that are not 0, six in ten or more are equal.
+    Raises Unreadable: constant_image (0 everywhere), label_map or not_hounsfield.
+    """
+    voxels, air, tissue, marked, labels, pairs, equal = (int(number) for number in found)
+    if air < _LEAST_AIR_OR_FAT * voxels:
+        if not marked:
+            raise Unreadable("constant_image", "every voxel is 0; leave the scan out, or export it again")
+        if labels == voxels and equal >= _FLAT * pairs:
+            raise Unreadable("label_map", "its values are labels, not densities; name the CT scan that they belong to")
+        lacking = f"{air / voxels:.2%} of its voxels are air or fat ({_AIR_OR_FAT[0]} to {_AIR_OR_FAT[1]})"
+        raise Unreadable("not_hounsfield", f"{lacking}; export the scan in Hounsfield units")
+    if tissue < _LEAST_TISSUE * voxels:
+        lacking = f"{tissue / voxels:.2%} of its voxels are soft tissue ({_TISSUE[0]} to {_TISSUE[1]})"
+        raise Unreadable("not_hounsfield", f"{lacking}; export the scan in Hounsfield units, rescaled once")
