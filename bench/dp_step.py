@@ -1,12 +1,15 @@
 """The cost of a private training step, against an ordinary step of the same network made as fast as it can be.
 
-`python -m bench.dp_step` measures all of CASES, and with names as arguments those. The ordinary step is the fastest of
-several: channels first or last, three identical channels or one. Two threads; private and ordinary steps take turns.
+`python -m bench.dp_step` measures all of CASES but the large volume, and with names as arguments those. The ordinary
+step is the fastest of several: channels first or last, three identical channels or one. Private and ordinary steps take
+turns. `volume_224`, one volume of the paper's size, takes minutes, and `memory_224` is how much memory one private step
+of it takes from start to end, in a process of its own.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -20,8 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from privrad.models import residual, scale_resnet9
+from privrad.models.slabs import is_large
 from privrad.privacy.gradients import Gradients, MixedGradients
 from privrad.privacy.noise import gaussian
+from privrad.privacy.plan import Precision
 from privrad.privacy.reference import OpacusGradients
 from privrad.training.session import keep_memory
 
@@ -31,12 +36,20 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Case:
-    """One row: the shape of an image, how many at once, the bound of the ratio, and how many repeats."""
+    """One row: the shape of an image, how many at once, the ratio's bound, how many repeats, network and threads."""
 
     shape: tuple[int, ...]
     batch: int
     bound: float
     repeats: int
+    width: int = 64
+    groups: int = 32
+    threads: int = 2
+
+    @property
+    def large(self) -> bool:
+        """Whether steps take a minute and gigabytes."""
+        return is_large(self.shape)
 
 
 CASES = {
@@ -44,8 +57,11 @@ CASES = {
     "224": Case((224, 224), 16, 1.15, 9),
     "512": Case((512, 512), 8, 1.15, 7),
     "volume": Case((32, 56, 56), 8, 1.3, 5),
+    "volume_48": Case((24, 48, 48), 64, 1.3, 5, width=8, groups=4, threads=1),
+    "volume_224": Case((128, 224, 224), 1, 1.3, 1),
 }
 MEMORY_BOUND, NOISE_BOUND = 1.3, 0.35
+RSS_BOUNDS_GIB: dict[Precision, int] = {"float32": 20, "bfloat16": 12}
 
 
 def loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -56,8 +72,10 @@ def loss(outputs: Tensor, targets: Tensor) -> Tensor:
 def network(case: Case, *, channels: int) -> nn.Module:
     """The paper's network for images of this shape."""
     if len(case.shape) == 3:
-        return scale_resnet9.build(3, outputs=OUTPUTS)
-    return residual.build("resnet9", outputs=OUTPUTS, width=64, groups=32, activation="mish", channels_in=channels)
+        return scale_resnet9.build(3, outputs=OUTPUTS, width=case.width, groups=case.groups)
+    return residual.build(
+        "resnet9", outputs=OUTPUTS, width=case.width, groups=case.groups, activation="mish", channels_in=channels
+    )
 
 
 def data(case: Case, *, channels: int) -> tuple[Tensor, Tensor]:
@@ -114,14 +132,14 @@ def noise(case: Case) -> Step:
     return step
 
 
-def interleaved(steps: dict[str, Step], *, repeats: int) -> dict[str, float]:
-    """The median seconds of each step over repeats in turn, after two to warm up."""
+def interleaved(steps: dict[str, Step], *, repeats: int, warm: int = 2) -> dict[str, float]:
+    """The median seconds of each step over repeats in turn, after some to warm up."""
     taken: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(repeats + 2):
+    for turn in range(repeats + warm):
         for name, step in steps.items():
             start = time.perf_counter()
             step()
-            if turn > 1:
+            if turn >= warm:
                 taken[name].append(time.perf_counter() - start)
     return {name: statistics.median(times) for name, times in taken.items()}
 
@@ -130,13 +148,18 @@ def measured(name: str) -> dict[str, object]:
     """One row, as keys and values."""
     case = CASES[name]
     flat = len(case.shape) == 2
-    yardsticks = {"first": ordinary(case), "last": ordinary(case, channels_last=True)}
+    torch.set_num_threads(case.threads)
+    keep_memory(large=case.large)
+    yardsticks = {"first": ordinary(case)}
+    if not case.large:
+        yardsticks["last"] = ordinary(case, channels_last=True)
     if flat:
         yardsticks["three"] = ordinary(case, channels=3)
-    reference = {"opacus": private(case, OpacusGradients)} if flat else {}
     steps = {"private": private(case, MixedGradients, timed=True), "noise": noise(case), **yardsticks}
-    times = interleaved(steps, repeats=case.repeats)
-    times |= interleaved({**reference, "again": yardsticks["first"]}, repeats=3)
+    times = interleaved(steps, repeats=case.repeats, warm=1 if case.large else 2)
+    if flat:
+        reference = {"opacus": private(case, OpacusGradients)}
+        times |= interleaved({**reference, "again": yardsticks["first"]}, repeats=3)
     yardstick = min(times[each] for each in yardsticks)
     opacus = times["opacus"] * times["first"] / times["again"] if flat else None
     result: dict[str, object] = {
@@ -182,6 +205,30 @@ def peak(which: str) -> int:
     return most
 
 
+def measured_memory(precision: Precision) -> dict[str, object]:
+    """The row of what one private step at the paper's size takes, in a process of its own."""
+    command = [sys.executable, "-m", "bench.dp_step", "--rss", precision]
+    done = subprocess.run(command, capture_output=True, check=True)
+    bound = RSS_BOUNDS_GIB[precision]
+    claim = f"one private step of one volume takes at most {bound} GiB in {precision}"
+    return {"claim": claim, "size": CASES["volume_224"].shape, "bound_gib": bound, **json.loads(done.stdout)}
+
+
+def rss(precision: Precision) -> dict[str, float]:
+    """The most memory that this process has held once it has taken one private step of the paper's network, in GiB."""
+    case = CASES["volume_224"]
+    keep_memory(large=True)
+    model = scale_resnet9.build(3, outputs=1)
+    generator = torch.Generator().manual_seed(0)
+    with MixedGradients(model, loss=loss, clipping_norm=CLIPPING_NORM, precision=precision) as gradients:
+        start = time.perf_counter()
+        gradients.add(torch.randn(1, 1, *case.shape, generator=generator), torch.ones(1, 1))
+        gradients.take()
+        seconds = time.perf_counter() - start
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"peak_gib": round(most / 2**20, 2), "seconds": round(seconds, 1)}
+
+
 def main(arguments: list[str]) -> None:
     """Print one JSON line a row."""
     keep_memory()
@@ -189,8 +236,13 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--peak"]:
         print(peak(arguments[1]))
         return
-    for name in arguments or CASES:
-        print(json.dumps(measured(name)), flush=True)
+    if arguments[:1] == ["--rss"]:
+        print(json.dumps(rss("bfloat16" if arguments[1] == "bfloat16" else "float32")))
+        return
+    for name in arguments or [name for name, case in CASES.items() if not case.large]:
+        rows = map(measured_memory, RSS_BOUNDS_GIB) if name == "memory_224" else [measured(name)]
+        for row in rows:
+            print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import csv
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,12 +192,93 @@ def test_what_stands_beside_published_results_is_ours(
     value = recomputed.modelled.metrics["eps-1", "0", "mean", "sex", "F", "auroc", ""]["value"]
     said = value if ours is None else ours
     (tmp_path / "figures").mkdir()
-    rows = [f"uka_cxr,auroc,1.0,female,{said!r},0.8,{said - 0.8!r}", "uka_cxr,auroc,1.0,male,,0.8,"]
-    table = "\n".join(["dataset,metric,epsilon,group,ours,theirs,difference", *rows, ""])
+    rows = [f"uka_cxr,auroc,1.0,female,F,1,{said!r},,0.8,{said - 0.8!r}", "uka_cxr,auroc,1.0,male,M,1,,,0.8,"]
+    head = "dataset,metric,epsilon,group,ours_group,trainings,ours,ours_training_sd,theirs,difference"
+    table = "\n".join([head, *rows, ""])
     (tmp_path / "figures" / "published.csv").write_text(table)
     beside = copy.copy(recomputed)
     vars(beside).update(folder=tmp_path / "evaluate")
     assert (faults(measured.FILES["../figures/published.csv"](beside)) == []) is holds
+
+
+@pytest.fixture(scope="module")
+def quartered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The evaluation of a study of one finding and two trainings an arm, by quartiles of age."""
+    folder = tmp_path_factory.mktemp("quartered") / "pancreas"
+    paths = []
+    for arm in ("eps-1", "eps-inf"):
+        for seed in (0, 1):
+            paths.append(folder / "predict" / arm / f"seed-{seed}" / "predictions.parquet")
+            paths[-1].parent.mkdir(parents=True)
+            table = predictions(arm)
+            table = table[table["finding"] == "nodule"].assign(seed=seed, age=lambda held: held["age"] + 0.5)
+            noise = np.random.default_rng(seed).uniform(0, 0.01, len(table))
+            table.assign(score=(table["score"] + noise).clip(0, 1)).to_parquet(paths[-1], index=False)
+    evaluate.run(paths, settings=replace(SETTINGS, age_bands="quartiles"), out=folder / "evaluate")
+    return folder / "evaluate"
+
+
+@pytest.fixture(scope="module")
+def quarters(quartered: Path) -> experiment.Experiment:
+    """What is recomputed of it, once."""
+    found = experiment.read(quartered, name="evaluate", everything=False)
+    assert found.modelled.metrics
+    return found
+
+
+def test_quartiles_of_age_are_recomputed(quartered: Path) -> None:
+    asked = config.Evaluation(redraws=60, margin=0.05, age_bands="quartiles")
+    checks = list(measured.checks(quartered, name="evaluate", settings=asked, seed=7, everything=True))
+    assert faults(iter(checks)) == []
+    ages = predictions("eps-1").query("split == 'test'").drop_duplicates("patient_id")["age"]
+    inner = [np.quantile(ages, share, method="inverted_cdf") + 1 for share in (0.25, 0.5, 0.75)]
+    assert experiment.read(quartered, name="evaluate", everything=False).age_edges == [0, *inner, np.inf]
+
+
+def test_other_edges_of_age_show(quartered: Path, tmp_path: Path) -> None:
+    shutil.copytree(quartered.parent, tmp_path / "pancreas")
+    folder = tmp_path / "pancreas" / "evaluate"
+    said = json.loads((folder / "summary.json").read_text())
+    edge = said["age_edges"][1]
+    (folder / "summary.json").write_text(json.dumps(said | {"age_edges": [0.0, edge + 1, *said["age_edges"][2:]]}))
+    found = faults(measured.FILES["summary.json"](experiment.read(folder, name="evaluate", everything=True)))
+    assert [check.what for check in found] == ["age_edges"]
+    for table in folder.glob("*.csv"):
+        table.write_text(table.read_text().replace(f"[0,{edge:g})", f"[0,{edge + 1:g})"))
+    forged = experiment.read(folder, name="evaluate", everything=True)
+    assert faults(measured.FILES["metrics.csv"](forged))
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("", ""),
+        ("ours_group", "[0,5)"),
+        ("trainings", "1"),
+        ("ours", "0.5"),
+        ("ours_training_sd", "0.5"),
+        ("difference", "0.1"),
+    ],
+)
+def test_quarters_stand_beside_the_published_ones_by_their_order(
+    column: str, said: str, quarters: experiment.Experiment, quartered: Path, tmp_path: Path
+) -> None:
+    one = quarters
+    bands = [f"[{low:g},{high:g})" for low, high in itertools.pairwise(one.age_edges)]
+    metrics = pd.read_csv(quartered / "metrics.csv").query("arm == 'eps-1' and finding == 'mean' and metric == 'auroc'")
+    rows: list[dict[str, Any]] = []
+    for group, band in (("total", "all"), ("age_q1", bands[0]), ("age_q4", bands[3])):
+        values = metrics.loc[metrics["group"] == band, "value"]
+        assert len(values) == 2
+        rows.append({"dataset": "pdac", "metric": "auroc", "epsilon": 1.0, "group": group, "ours_group": band})
+        rows[-1] |= {"trainings": 2, "ours": values.mean(), "ours_training_sd": values.std(), "theirs": 0.8}
+        rows[-1]["difference"] = rows[-1]["ours"] - 0.8
+    rows[1] |= {column: said} if column else {}
+    (tmp_path / "figures").mkdir()
+    pd.DataFrame(rows).to_csv(tmp_path / "figures" / "published.csv", index=False)
+    beside = copy.copy(one)
+    vars(beside).update(folder=tmp_path / "evaluate")
+    assert (faults(measured.FILES["../figures/published.csv"](beside)) == []) is (not column)
 
 
 def test_settings_are_held_against_the_study_file(honest: Path) -> None:

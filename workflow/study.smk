@@ -80,7 +80,8 @@ def cohort_tables(wildcards):
     if cohort.root is None:
         return []
     named = [cohort.root / cohort.columns["table"]] if "table" in cohort.columns else []
-    return sorted({str(path) for path in [*cohort.root.glob("*.csv*"), *named]})
+    listed = [path for pattern in ("*.csv*", "dataset.json", "*/dataset.json") for path in cohort.root.glob(pattern)]
+    return sorted({str(path) for path in [*listed, *named]})
 
 
 def shards(role):

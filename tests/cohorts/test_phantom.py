@@ -120,7 +120,7 @@ def test_what_is_not_drawn_is_refused(changes: dict[str, object], message: str, 
 
 
 def test_a_layout_that_is_not_drawn_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"'nih_cxr14'.*choose one of mimic_cxr_jpg, uka_cxr"):
+    with pytest.raises(ValueError, match=r"'nih_cxr14'.*choose one of mimic_cxr_jpg, pdac, uka_cxr"):
         phantom.run(a_phantom(), layout="nih_cxr14", seed=1, out=tmp_path / "out")
 
 

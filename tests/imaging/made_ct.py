@@ -13,6 +13,10 @@ from pydicom.uid import CTImageStorage
 from tests.imaging.made import dataset
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, -0.8)
+FEET_FIRST = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SPACING = (2.5, 0.8, 0.7)
 ORIGIN = (-12.0, -20.0, -300.0)
 INTERCEPT = -1024

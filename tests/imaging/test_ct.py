@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -57,6 +58,43 @@ def test_all_orientations_give_the_same_volume(size: tuple[int, int, int]) -> No
         np.testing.assert_allclose(ct.grid(turned_scan, size=size), where, atol=1e-9)
         found += 1
     assert found == 48
+
+
+def test_all_orientations_of_fractions_give_the_same_volume() -> None:
+    values = body().astype(np.float32) / 3
+    volumes = [ct.prepare(scan(*one), size=(31, 17, 11), window=WINDOW) for one in turned(values, AXIAL)]
+    assert all(np.array_equal(volume, volumes[0]) for volume in volumes)
+
+
+def test_slices_of_different_types_give_the_same_volume() -> None:
+    values = body()
+    mixed = [plane.astype(np.float32) if number % 3 else plane for number, plane in enumerate(values)]
+    made = Scan((24, 40, 48), AXIAL, lambda: iter(mixed))
+    expected = ct.prepare(scan(values), size=(31, 17, 11), window=WINDOW)
+    np.testing.assert_array_equal(ct.prepare(made, size=(31, 17, 11), window=WINDOW), expected)
+
+
+@pytest.mark.parametrize("window", [(-150.5, 250.0), (-1024.0, 3071.0), (-32767.0, 32767.0)])
+def test_other_windows(window: tuple[float, float]) -> None:
+    values = body()
+    prepared = ct.prepare(scan(values), size=(31, 17, 11), window=window)
+    expected = slow.prepared(values, size=(31, 17, 11), window=window)
+    assert np.abs(prepared - expected).max() <= 0.5 + 1e-9
+
+
+def test_sums_beyond_float32_are_exact() -> None:
+    """0 HU is 127.5 grey levels of this window; 65,534 x 1,021 has more digits than float32."""
+    values = np.zeros((8, 1021, 8), np.int16)
+    prepared = ct.resample(scan(values), size=(8, 1013, 8), window=(-32767.0, 32767.0))
+    assert (prepared == 128).all()
+
+
+def test_a_plane_too_few_or_too_many_is_a_fault() -> None:
+    values = body()
+    for given in (values[:-1], np.concatenate([values, values[:1]])):
+        made = Scan((24, 40, 48), AXIAL, partial(iter, given))
+        with pytest.raises(ValueError, match="zip"):
+            ct.prepare(made, size=(31, 17, 11), window=WINDOW)
 
 
 def test_ties_do_not_depend_on_the_order_of_the_axes() -> None:
@@ -183,7 +221,9 @@ def test_values_that_are_not_finite(value: float) -> None:
         ((24, 40, 48), (0.002, 0.002, 0.002), "absurd_spacing: 48 columns of 0.002 mm"),
         ((24, 40, 48), (2, 31, 2), "absurd_spacing: 40 rows of 31 mm"),
         ((1600, 8, 8), (2, 2, 2), "absurd_spacing: 1600 slices of 2 mm cover 3200 mm"),
-        ((24, 4097, 4096), (0.1, 0.1, 2), "too_large: planes of 4097 x 4096"),
+        ((24, 4097, 4096), (0.1, 0.1, 2), "too_large: 24 planes of 4097 x 4096 voxels"),
+        ((2**40, 40, 48), (2, 2, 2), f"too_large: {2**40} planes of 40 x 48 voxels"),
+        ((24, 40, 2**15), (2, 2, 2), "too_large: 24 planes of 40 x 32768 voxels"),
     ],
 )
 def test_a_grid_that_cannot_show_a_body(
@@ -214,7 +254,11 @@ def test_a_scan_outside_the_window() -> None:
         ((0, 20, 12), WINDOW, "size is (0, 20, 12); give columns, rows and slices of 1 to 1024 voxels each"),
         ((24, 20, 1025), WINDOW, "size is (24, 20, 1025)"),
         ((24, 20), WINDOW, "size is (24, 20)"),
-        ((24, 20, 12), (250.0, -150.0), "window is (250.0, -150.0); give two Hounsfield units, the lower one first"),
+        (
+            (24, 20, 12),
+            (250.0, -150.0),
+            "window is (250.0, -150.0); give two Hounsfield units from -32767 to 32767, the lower one first",
+        ),
         ((24, 20, 12), (0.0, 0.0), "window is (0.0, 0.0)"),
         ((24, 20, 12), (np.nan, 0.0), "window is (nan, 0.0)"),
         ((24, 20, 12), (-np.inf, 0.0), "window is (-inf, 0.0)"),

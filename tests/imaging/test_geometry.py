@@ -9,10 +9,8 @@ from numpy.typing import ArrayLike
 from privrad.imaging.geometry import Grid, axes, lay
 from privrad.imaging.scan import Scan, is_orthogonal
 from privrad.imaging.unreadable import Unreadable
-from tests.imaging.made_ct import AXIAL, ORIGIN
+from tests.imaging.made_ct import AXIAL, CORONAL, ORIGIN, SAGITTAL
 
-SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 PIXEL, SIZE = (0.8, 0.7), (24, 20)
 
 

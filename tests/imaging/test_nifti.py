@@ -16,6 +16,7 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from privrad.imaging import ct
 from privrad.imaging.nifti import read_nifti
 from privrad.imaging.read import read_scan
 from privrad.imaging.unreadable import Unreadable
@@ -151,6 +152,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "sheared": ({"affine": SHEARED}, "unusable_axes"),
     "no sform behind its code": (ROW, "unusable_axes"),
     "a sform that is no number": ({"srow_x": [np.nan, 0, 0, 0]}, "unusable_axes"),
+    "a sform beyond all numbers": ({"kind": nibabel.Nifti2Image, "srow_x": [1e300, 0, 0, 0]}, "unusable_axes"),
+    "a sform of infinite metres": (
+        {"kind": nibabel.Nifti2Image, "srow_x": [1e308, 0, 0, 0], "xyzt_units": 1},
+        "unusable_axes",
+    ),
     "a qform of no rotation": ({"sform_code": 0, "qform_code": 1, "quatern_b": 3}, "unusable_axes"),
     "a qform of no size": ({"sform_code": 0, "qform_code": 1, "pixdim": [1, 0, 0, 0, 0, 0, 0, 0]}, "unusable_axes"),
     "negative dimensions": ({"dim": [3, -24, 20, 12, 1, 1, 1, 1]}, "unreadable_file"),
@@ -237,19 +243,21 @@ def test_a_file_that_goes_away_before_its_planes_are_read(save: Save) -> None:
         list(scan.planes())
 
 
+def test_a_slope_beyond_all_numbers(save: Save) -> None:
+    path = save(np.full((8, 8, 8), 1e300), kind=nibabel.Nifti2Image, scl_slope=1e300, scl_inter=0)
+    with pytest.raises(Unreadable, match=r"^non_finite_image: "):
+        ct.prepare(read_scan(path), size=(8, 8, 8), window=(-150, 250))
+
+
 @settings(max_examples=150, deadline=None)
 @given(changes=st.dictionaries(st.integers(0, 351), st.integers(0, 255), min_size=1, max_size=6))
-def test_a_header_of_any_content_gives_planes_or_a_reason(
+def test_a_header_of_any_content_gives_a_volume_or_a_reason(
     changes: dict[int, int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    small = nibabel.Nifti1Image(np.zeros((4, 4, 4), np.int16), RAS).to_bytes()
-    content = bytearray(small)
+    content = bytearray(nibabel.Nifti1Image(body((8, 8, 8)).T, RAS).to_bytes())
     for place, value in changes.items():
         content[place] = value
     path = tmp_path_factory.mktemp("any") / "scan.nii"
     path.write_bytes(content)
     with contextlib.suppress(Unreadable):
-        scan = read_scan(path)
-        if scan.shape[1] * scan.shape[2] < 2**20:
-            for plane, _ in zip(scan.planes(), range(8), strict=False):
-                assert plane.shape == scan.shape[1:]
+        assert ct.prepare(read_scan(path), size=(8, 8, 8), window=(-150, 250)).shape == (8, 8, 8)

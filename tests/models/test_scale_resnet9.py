@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from privrad.models import planes, slabs
 from privrad.models.planes import PlaneConv3d
 from privrad.models.scale_resnet9 import Halves, build, in_three_dimensions
 
@@ -130,6 +131,76 @@ def test_halves_are_adaptive_max_pooling_to_two(size: tuple[int, ...]) -> None:
     (found_gradient,) = torch.autograd.grad((found * target).sum(), x)
     (expected_gradient,) = torch.autograd.grad((expected * target).sum(), x)
     assert torch.allclose(found_gradient, expected_gradient, atol=1e-12)
+
+
+def test_the_order_in_memory_within_a_convolution_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = PlaneConv3d(3, 5, 3).double()
+    target = made(7, 2, 5, 4, 5, 6)
+    found = []
+    for few in (planes.FEW, 0):
+        monkeypatch.setattr(planes, "FEW", few)
+        x = made(6, 2, 3, 4, 5, 6).requires_grad_()
+        out = layer(x)
+        gradients = torch.autograd.grad((out * target).sum(), [x, layer.weight])
+        assert out.is_contiguous()
+        assert all(value.is_contiguous() for value in gradients)
+        found.append([out.detach(), *gradients])
+    assert layer.memory_format(x) is torch.contiguous_format
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(*found, strict=True))
+
+
+def passes(model: nn.Module, x: Tensor) -> tuple[list[Tensor], int]:
+    """Output and gradients of one pass, and how often convolutions by planes ran."""
+    runs = []
+    handles = [
+        layer.register_forward_pre_hook(lambda *_: runs.append(1))
+        for layer in model.modules()
+        if isinstance(layer, PlaneConv3d)
+    ]
+    out = model(x)
+    gradients = torch.autograd.grad(out.square().sum(), list(model.parameters()))
+    for handle in handles:
+        handle.remove()
+    return [out.detach(), *gradients], len(runs)
+
+
+@pytest.mark.parametrize("size", [(8, 9, 10), (9, 8, 8), (11, 8, 9)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_large_volumes_are_computed_again_in_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    model = build(3, outputs=2, width=4, groups=2).to(dtype)
+    x = made(8, 2, 1, *size).to(dtype)
+    kept, runs = passes(model, x)
+    monkeypatch.setattr(slabs, "LARGE_VOLUME", 64)
+    again, more = passes(model, x)
+    assert (runs, more) == (8, 16)
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
+    with torch.no_grad():
+        assert torch.equal(model(x), kept[0])
+    monkeypatch.setattr(slabs, "PLANES", 2)
+    by_two, _ = passes(model, x)
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(kept, by_two, strict=True))
+
+
+@pytest.mark.parametrize("planes_each", [2, 4, 16])
+@pytest.mark.parametrize("depth", [1, 2, 3, 8, 9, 17])
+def test_a_volume_slab_after_slab_is_the_volume(monkeypatch: pytest.MonkeyPatch, depth: int, planes_each: int) -> None:
+    monkeypatch.setattr(slabs, "PLANES", planes_each)
+    layers = [nn.Mish(), nn.Sequential(nn.Mish(), nn.MaxPool3d(2))][: 1 + (depth > 1)]
+    for layer in layers:
+        x = made(depth, 2, 3, depth, 5, 4).requires_grad_()
+        expected, found = layer(x), slabs.by_slabs(layer, x)
+        assert torch.allclose(found, expected, rtol=0, atol=1e-14)
+        target = made(1, *expected.shape)
+        gradients = [torch.autograd.grad((out * target).sum(), x)[0] for out in (expected, found)]
+        assert torch.allclose(*gradients, rtol=0, atol=1e-14)
+
+
+def test_a_volume_is_large_by_its_voxels_and_an_image_never() -> None:
+    assert slabs.is_large((224, 224, 128))
+    assert not slabs.is_large((24, 48, 48))
+    assert not slabs.is_large((4096, 4096))
 
 
 def test_fresh_weights_are_a_function_of_the_seed_alone() -> None:

@@ -61,7 +61,7 @@ def test_a_release_states_epsilon_three_times() -> None:
 def test_epsilon_is_stated_at_smaller_deltas_too() -> None:
     found = made()
     assert list(found["other_deltas"]) == ["1e-05", "1e-06"]
-    run = {"sample_rate": 0.2, "steps": 30}
+    run: dict[str, Any] = {"sample_rate": 0.2, "steps": 30}
     for name, epsilon in found["other_deltas"].items():
         assert epsilon == pytest.approx(accounting.epsilon(1.3, delta=float(name), **run), rel=1e-9)
     assert found["epsilon"] < found["other_deltas"]["1e-05"] < found["other_deltas"]["1e-06"]

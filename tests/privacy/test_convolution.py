@@ -211,6 +211,38 @@ def test_where_all_would_keep_too_much_units_go_one_by_one() -> None:
     assert convolution.methods(wide.conv, *wide.draw(dtype=torch.float32), 2) == ["loop"]
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 1, 3, 3), (3, 2, 3, 1, 3), (3, 2, 3, 3, 1)])
+@pytest.mark.parametrize("space", [(4, 6, 8), (5, 6, 7), (3, 5, 7)])
+def test_a_lone_volume_cut_in_halves_has_its_own_gradient(shape: tuple[int, ...], space: tuple[int, ...]) -> None:
+    padding = tuple(k // 2 for k in shape[2:])
+    conv = Convolution(torch.Size(shape), (1, 1, 1), padding, (1, 1, 1), 1)
+    one = Case(conv=conv, space=space, units=2)
+    x, g = one.draw()
+    check_all(one, x, g)
+    axis = padding.index(0)
+    halves = conv._not_alone(x[:1], g[:1])
+    assert len(halves[0]) == len(halves[1]) == (1 if space[axis] % 2 else 2)
+    assert len(conv._not_alone(x, g)[0]) == 2
+
+
+@pytest.mark.parametrize(("stride", "padding"), [((2, 1, 1), (0, 1, 1)), ((1, 1, 1), (1, 1, 1))])
+def test_what_a_half_would_lose_stays_whole(stride: tuple[int, ...], padding: tuple[int, ...]) -> None:
+    conv = Convolution(torch.Size((3, 2, 1, 3, 3)), stride, padding, (1, 1, 1), 1)
+    one = Case(conv=conv, space=(4, 6, 8), units=1)
+    x, g = one.draw()
+    assert len(conv._not_alone(x, g)[0]) == 1
+    check_all(one, x, g)
+
+
+def test_for_one_unit_to_group_is_to_loop_and_patches_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = case((2, 8, 3, 3, 3), (8, 8, 8), padding=1, units=1)
+    x, g = large.draw(dtype=torch.float32)
+    assert set(convolution.methods(large.conv, x, g, 1)) == {"loop", "unfolded"}
+    monkeypatch.setitem(convolution.PATCH_BYTES, "cpu", 1 << 10)
+    assert convolution.methods(large.conv, x, g, 1) == ["loop"]
+    assert by_time(large.conv, x, g, 1) == "loop"
+
+
 def test_the_fastest_of_the_fitting_is_one_of_them() -> None:
     deep, early = case((64, 64, 3, 3), (2, 2), padding=1, units=4), case((2, 1, 3, 3), (32, 32), padding=1, units=4)
     for one, fitting in ((deep, GHOST), (early, DIRECT)):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from privrad.models import residual, scale_resnet9
+from privrad.models import planes, residual, scale_resnet9, slabs
 from privrad.models.planes import PlaneConv3d
 from privrad.privacy import gradients, layers
 from privrad.privacy.convolution import DIRECT, GHOST, Convolution
@@ -346,6 +346,34 @@ def test_a_network_for_volumes_equals_a_loop() -> None:
         names = [f"body.{part}" for part in ("0.0", "1.0.0", "2.first.0", "2.second.0", "3.0.0", "4.0.0", "5.first.0")]
         methods = {f"{name}.{axis}": method for name in names for axis in range(3)} if method else None
         assert apart(summed(model, x, y, views=2, methods=methods), clipped(own, clip=0.5, like=model)) < 1e-6
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("views", [1, 2])
+def test_a_large_volume_computed_again_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, views: int
+) -> None:
+    model = scale_resnet9.build(3, outputs=2, width=4, groups=2)
+    x, y = (value.float() for value in drawn(4, 1, 9, 8, 10))
+    sums = []
+    for large in (slabs.LARGE_VOLUME, 64):
+        monkeypatch.setattr(slabs, "LARGE_VOLUME", large)
+        with MixedGradients(model, loss=squared, clipping_norm=0.5, views=views, precision=precision) as engine:
+            for start in (0, 2):
+                engine.add(x[start : start + 2], y[start : start + 2])
+            sums.append(flat(engine.take()))
+    assert sums[0].any()
+    assert torch.equal(*sums)
+    wide = model.double()
+    expected = by_loop(wide, x.double(), y.double(), clip=0.5, views=views)
+    assert apart(sums[1], expected) < {"float32": 1e-4, "bfloat16": 0.1}[precision]
+
+
+def test_a_wide_network_for_volumes_equals_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planes, "FEW", 0)
+    model = scale_resnet9.build(3, outputs=2, width=4, groups=2).double()
+    x, y = drawn(3, 1, 8, 9, 10)
+    assert apart(summed(model, x, y), by_loop(model, x, y, clip=0.5)) < 1e-6
 
 
 def test_methods_that_are_given_are_kept_and_others_are_chosen_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -36,10 +35,9 @@ STUDY = """\
 
 
 def build(
-    folder: Path, *, private: bool = False, chest: bool = False, seeds: str = "0", budgets: str = "0.29, 8, inf"
+    folder: Path, *, private: bool = False, chest: bool = False, seeds: str = "0", budgets: str = "0.29, inf"
 ) -> tree.Tree:
     """Write the tree below `folder`; with `chest` the experiment on radiographs stands before that on CT scans."""
-    held = tree.build(folder)
     source = f"root: {folder / 'abdomen'}, budget: {{epsilon: 20, delta: 1e-3}}"
     text = STUDY.format(
         sensitivity="private" if private else "synthetic",
@@ -48,14 +46,17 @@ def build(
         budgets=budgets,
         seeds=seeds,
     )
-    before = held.study_file.read_text(encoding="utf-8")
-    kept = before if chest else before[: before.index("  chest:")]
-    held.study_file.write_text(kept + text, encoding="utf-8")
-    study, base = config.load(held.study_file), folder / "results" / "pancreas"
+    folder.mkdir(exist_ok=True)
+    study_file = folder / "study.yaml"
+    roots = dict(tree.build(folder, budgets="0.29, inf").roots) if chest else {}
+    before = study_file.read_text(encoding="utf-8") if chest else "study: demo\nseed: 1\nexperiments:\n"
+    study_file.write_text(before + text, encoding="utf-8")
+    study, base = config.load(study_file), folder / "results" / "pancreas"
     _cohort(base, folder / "private" / "pancreas", folder / "abdomen")
     tree.trained(base, study.experiments["pancreas"])
     tree.evaluated(base, study.experiments["pancreas"], groups=tree.FEW)
-    return replace(held, study=study, roots={**held.roots, ("pancreas", "private"): folder / "abdomen"})
+    roots |= {("pancreas", "private"): folder / "abdomen"}
+    return tree.Tree(study, study_file, folder / "results", folder / "private", roots)
 
 
 def _cohort(base: Path, private: Path, root: Path) -> None:
@@ -82,7 +83,7 @@ def written(path: Path, rng: np.random.Generator) -> None:
     columns, rows, slices = abdomen(rng).shape[::-1]
     affine[:3, 3] = [-side * step / 2 for side, step in zip((columns, rows, slices), SPACING, strict=True)]
     stored = abdomen(rng).transpose(2, 1, 0)[::-1, ::-1]
-    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(stored), affine), path)
+    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(stored), affine), path)  # type: ignore[no-untyped-call]
 
 
 def abdomen(rng: np.random.Generator) -> np.ndarray:

@@ -254,9 +254,10 @@ def _correlations(arms: Mapping[str, float]) -> Iterable[Row]:
 
 def _seeds(arms: Mapping[str, float], findings: Sequence[str], *, trainings: int) -> Iterable[Row]:
     for arm, epsilon in arms.items():
+        own = trainings if epsilon else 1
         for finding in (*findings, "mean"):
             yield {
-                "arm": arm, "epsilon": epsilon, "finding": finding, "metric": "auroc", "trainings": trainings,
-                "mean": area(arm, epsilon, finding), "sd": 0.003 if trainings > 1 else math.nan, "sampling_sd": 0.01,
-                "note": "" if trainings > 1 else "one training",
+                "arm": arm, "epsilon": epsilon, "finding": finding, "metric": "auroc", "trainings": own,
+                "mean": area(arm, epsilon, finding), "sd": 0.003 if own > 1 else math.nan, "sampling_sd": 0.01,
+                "note": "" if own > 1 else "one training",
             }  # fmt: skip

@@ -146,6 +146,54 @@ def test_several_trainings_on_ct_are_averaged_as_the_published_ones_are(held: Pu
     assert math.isnan(row["ours_low"])
 
 
+QUARTERED = {
+    **{("all", "all"): 1.0, ("sex", "F"): 0.4, ("sex", "M"): 0.6, ("age", "[58,67)"): 0.24, ("age", "[0,58)"): 0.26},
+    **{("age", "[74,inf)"): 0.24, ("age", "[67,74)"): 0.26, ("age", "unknown"): 0.01},
+}
+
+
+def test_quarters_of_age_are_matched_by_their_order(held: Published) -> None:
+    arms = {"eps-1.06": 1.06, "eps-8": 8.0}
+    ours = measured.build(arms=arms, findings=("pdac",), seeds=(0, 1, 2), groups=QUARTERED)
+    table = published.compare(ours, held, dataset="pdac")
+    bands = dict(zip(table["group"], table["ours_group"], strict=True))
+    assert bands == {
+        **{"total": "all", "male": "M", "female": "F"},
+        **{"age_q1": "[0,58)", "age_q2": "[58,67)", "age_q3": "[67,74)", "age_q4": "[74,inf)"},
+    }
+    assert len(table) == 7 + 6  # the oldest at 8 are not legible in print
+    row = table.query("epsilon == 1.06 and group == 'age_q4'").iloc[0]
+    own = ours.metrics.query("arm == 'eps-1.06' and finding == 'mean' and group == '[74,inf)' and metric == 'auroc'")
+    assert (row["ours"], row["theirs"]) == (pytest.approx(own["value"].mean()), pytest.approx(0.9843))
+
+
+@pytest.mark.parametrize("left_out", ["[74,inf)", "[0,58)"])
+def test_other_bands_than_four_quarters_are_not_held_against_quarters(left_out: str, held: Published) -> None:
+    groups = {key: share for key, share in QUARTERED.items() if key[1] != left_out}
+    for further in ({}, {("age", "[74,100)"): 0.24} if left_out == "[74,inf)" else {}):
+        ours = measured.build(arms={"eps-8": 8.0}, findings=("pdac",), groups=groups | further)
+        table = published.compare(ours, held, dataset="pdac")
+        assert set(table["group"]) == {"total", "male", "female"}
+
+
+def test_means_over_trainings_are_drawn_with_the_spread_between_them(held: Published) -> None:
+    ours = measured.build(arms={"eps-8": 8.0, "eps-inf": math.inf}, findings=("pdac",), seeds=(0, 1), groups=QUARTERED)
+    figured = published.figured(held, dataset="pdac")
+    figure = figured.draw(ours, width=figures.WIDE)
+    assert figure is not None
+    assert "findings" not in figured.caption(ours).split(".")[0] + "".join(text.get_text() for text in figure.texts)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[3] == "Youngest quarter\n(ours: under 58 years)"
+    table = published.compare(ours, held, dataset="pdac").query("group == 'total'").sort_values("epsilon")
+    spans = {}
+    for bars in figure.axes[titles.index("All")].containers:
+        assert isinstance(bars, ErrorbarContainer)
+        (lines,) = bars.lines[2]
+        spans[str(bars.get_label())] = [float(np.ptp(np.asarray(one)[:, 1])) / 2 for one in lines.get_segments()]
+    assert spans["this study, σ over trainings"] == pytest.approx(table["ours_training_sd"].tolist())
+    assert spans["published, σ over trainings"] == pytest.approx(table["theirs_sd"].tolist())
+
+
 def test_the_figure_says_that_the_cohorts_differ_and_draws_both(held: Published) -> None:
     ours = measured.build(findings=("congestion",))
     figured = published.figured(held, dataset="uka_cxr")

@@ -363,3 +363,33 @@ def test_the_summary_shows_no_more_than_the_tables() -> None:
     assert summary["models"][0]["mean_auroc"]["value"] is None
     assert (summary["images"] is None) == (row["images_shown"] != "")
     assert summary["seed"] == 1
+
+
+def test_bands_of_other_edges_beside_each_other_count_nobody_between_them() -> None:
+    """38 in the balance's [60,70) and 29 in the evaluation's [60,67) would leave 9 from 67 to 69."""
+    ours = {"[0,60)": 32, "[60,67)": 29, "[67,74)": 27, "[74,inf)": 32}
+    groups = {("all", "all"): 1.0} | {("age", band): count / 120 for band, count in ours.items()}
+    made = measured.build(arms={"eps-1": 1.0}, findings=("pdac",), groups=groups)
+    theirs = {"[0,30)": 0, "[30,60)": 32, "[60,70)": 38, "[70,80)": 33, "[80,inf)": 17, "unknown": 0}
+    rows = [("test", "all", "all", 120, 120), *(("test", "age", band, count, count) for band, count in theirs.items())]
+    balance = pd.DataFrame([*rows, ("train", "age", "[60,70)", 90, 90)], columns=list(_no_balance()))
+    released = release.fit_to_leave(Tables(made, balance, _no_flow()), minimum=10, few=10)
+    assert released.balance["value"].tolist() == balance["value"].tolist()
+    said = dict(zip(balance["value"][1:7], released.balance["images_shown"][1:7], strict=True))
+    hidden_bands = ("[30,60)", "[60,70)", "[70,80)", "[80,inf)")
+    assert said == {"[0,30)": "", **dict.fromkeys(hidden_bands, "withheld"), "unknown": ""}
+    assert released.balance.loc[7, "images_shown"] == ""
+    assert released.balance.loc[1:6, "images"].isna().tolist() == [False, *[True] * 4, False]
+    same = balance.assign(value=balance["value"].replace({"[0,30)": "outside", "[30,60)": "[0,60)"}))
+    shown = release.fit_to_leave(Tables(made, same, _no_flow()), minimum=10, few=10).balance
+    assert shown.loc[shown["value"] == "[0,60)", "images_shown"].tolist() == [""]
+
+
+def test_the_open_band_of_the_balance_is_the_last_of_the_evaluation_where_nobody_is_beyond() -> None:
+    bands = {("age", "[0,80)"): 0.5, ("age", "[80,100)"): 0.5}
+    balance = pd.DataFrame([("test", "age", "[80,inf)", 60, 60)], columns=list(_no_balance()))
+    for beyond, named in (({}, "[80,100)"), ({("age", "outside"): 0.01}, release_counts.UNKNOWN)):
+        made = measured.build(arms={"eps-1": 1.0}, findings=("pdac",), groups={("all", "all"): 1.0} | bands | beyond)
+        assert release_counts.aligned(balance, made)["value"].tolist() == [named]
+    ageless = measured.build(arms={"eps-1": 1.0}, findings=("pdac",), groups={("all", "all"): 1.0})
+    assert release_counts.aligned(balance, ageless)["value"].tolist() == ["[80,inf)"]

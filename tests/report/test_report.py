@@ -427,8 +427,8 @@ def test_a_picture_that_went_missing_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("findings", "positive", "said"),
     [
-        (["covid_19"], [], "No covid 19"),
-        (["covid_19"], ["covid_19"], "Covid 19"),
+        (["covid_19"], [], "No COVID-19"),
+        (["covid_19"], ["covid_19"], "COVID-19"),
         (tree.FINDINGS, [], "None of the 8 findings"),
     ],
 )

@@ -51,6 +51,18 @@ def test_every_form(value: object, form: str, said: str) -> None:
     assert words.written(value, form=form) == said
 
 
+@pytest.mark.parametrize(
+    ("name", "alone", "inside", "in_full"),
+    [
+        ("pleural_effusion_right", *("Pleural effusion right", "pleural effusion right", "pleural effusion right")),
+        ("pdac", "PDAC", "PDAC", "PDAC (pancreatic ductal adenocarcinoma)"),
+        ("covid_19", "COVID-19", "COVID-19", "COVID-19 (coronavirus disease 2019)"),
+    ],
+)
+def test_findings(name: str, alone: str, inside: str, in_full: str) -> None:
+    assert (words.finding(name), words.inside(name), words.in_full(name)) == (alone, inside, in_full)
+
+
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(ValueError, match="form 'words' is none of auroc, signed"):
         words.written(1.0, form="words")
@@ -75,6 +87,7 @@ def test_groupings_and_keys() -> None:
         (0.2133333, "0.2133"),
         (60.0, "60"),
         (153502, "153\N{NARROW NO-BREAK SPACE}502"),
+        (-150.0, "\N{MINUS SIGN}150"),
         (1.5, "1.5"),
         ("none", "none"),
     ],
@@ -99,4 +112,4 @@ def test_lists_and_sentences() -> None:
         "a and b",
         "a, b and c",
     ]
-    assert words.sentence("validation and test images") == "Validation and test images."
+    assert words.sentence("validation and test patients") == "Validation and test patients."

@@ -14,6 +14,7 @@ import pandas as pd
 
 from privrad import config, files
 from privrad.imaging import shards
+from privrad.privacy.certificate import NOT_COVERED
 from tests.report import measured
 
 FINDINGS = (
@@ -157,7 +158,7 @@ def trained(base: Path, experiment: config.Experiment) -> None:
 
 def _certificate(arm: config.Arm, experiment: config.Experiment) -> dict[str, Any]:
     common: dict[str, Any] = {"model": {"arm": arm.name, "weights_sha256": arm.name.encode().hex().ljust(64, "0")}}
-    common |= {"not_covered": ["validation and test images", "images and labels of the public cohort"]}
+    common |= {"not_covered": list(NOT_COVERED[:2])}
     common |= {"versions": {"python": "3.11.2", "torch": "2.13.0"}}
     if arm.recipe != "private":
         return common | {"epsilon": 0.0 if arm.recipe == "none" else None}

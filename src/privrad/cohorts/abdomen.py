@@ -140,7 +140,5 @@ def sheet(
 
 def _upright(plane: NDArray[np.float64], tall: float) -> NDArray[np.float64]:
     """A plane [slices, columns] with the head above and square pixels."""
-    turned: NDArray[np.float64] = cv2.resize(
-        plane[::-1], (plane.shape[1], math.ceil(plane.shape[0] * tall)), interpolation=cv2.INTER_LINEAR
-    )
-    return turned
+    size = plane.shape[1], math.ceil(plane.shape[0] * tall)
+    return np.asarray(cv2.resize(plane[::-1], size, interpolation=cv2.INTER_LINEAR), np.float64)

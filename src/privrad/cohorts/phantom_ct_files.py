@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import nibabel
 import numpy as np
+from nibabel.nifti1 import Nifti1Header
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
@@ -22,7 +22,7 @@ from privrad.cohorts.abdomen import Drawn, Scanner
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _FAST = 1  # gzip's level: noise does not get smaller with effort
-_PLACE, _NUMBER = b"-88888888.8888", b"999999"  # stand in a template for a coordinate and for a slice's number
+_PLACE, _NUMBER = b"-88888888.8888", b"-99999"  # stand in a template for a coordinate and for a slice's number
 _NIFTI_PADDING = -3024
 
 
@@ -51,11 +51,15 @@ def nifti(drawn: Drawn, *, header: Header) -> bytes:
             affine[:3, 3] += affine[:3, axis] * (hu.shape[2 - axis] - 1)
             affine[:3, axis] *= -1
             hu = np.flip(hu, 2 - axis)
-    image = nibabel.Nifti1Image(hu.transpose(2, 1, 0), _LPS_TO_RAS @ affine)
-    image.set_qform(image.affine, code=1)
-    image.set_sform(image.affine, code=1)
-    image.header.set_xyzt_units("mm", "sec")
-    return gzip.compress(image.to_bytes(), _FAST, mtime=0)
+    values = np.ascontiguousarray(hu).astype("<i2")
+    head = Nifti1Header(endianness="<")  # type: ignore[no-untyped-call]
+    head.set_data_dtype(values.dtype)  # type: ignore[no-untyped-call]
+    head.set_data_shape(values.shape[::-1])  # type: ignore[no-untyped-call]
+    head.set_qform(_LPS_TO_RAS @ affine, code=1)  # type: ignore[no-untyped-call]
+    head.set_sform(_LPS_TO_RAS @ affine, code=1)  # type: ignore[no-untyped-call]
+    head.set_xyzt_units("mm", "sec")  # type: ignore[no-untyped-call]
+    head["vox_offset"], head["scl_slope"], head["scl_inter"], head["magic"] = 352, 1, 0, b"n+1"
+    return gzip.compress(head.binaryblock + bytes(4) + values.tobytes(), _FAST, mtime=0)
 
 
 def series(drawn: Drawn, *, header: Header, rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
@@ -116,7 +120,7 @@ class _Template:
 def _template(drawn: Drawn, affine: NDArray[np.float64], header: Header, kind: np.dtype[np.generic]) -> _Template:
     """Writes the file of one slice once, for writing each anew would take longer than drawing it."""
     made = header.scanner
-    uid = f"{_uid('instance', header)}{_NUMBER.decode()}"
+    uid = f"{_uid('instance', header)}000000"
     dataset = _describe(header, uid)
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.SeriesInstanceUID, dataset.SeriesNumber = _uid("series", header), 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
+from scipy import sparse
 
 from privrad.imaging import plausible
 from privrad.imaging.hounsfield import MOST
@@ -21,7 +23,8 @@ Window: TypeAlias = tuple[float, float]
 
 FEWEST, LARGEST_SIZE = 8, 1024
 
-_LARGEST_PLANE = 2**24
+_LARGEST_PLANE, _LARGEST_AXIS = 2**24, 2**14
+_APART = 8  # numbers between rows of sums: rows a power of two apart fall into one place of the cache when transposed
 _SMALLEST_EXTENT, _LARGEST_EXTENT, _WIDEST_VOXEL = 10.0, 3000.0, 30.0
 
 
@@ -77,21 +80,53 @@ def _resized(scan: Scan, planes: Iterator[np.ndarray], *, size: Size, window: Wi
     """Resize plane by plane as they come; of the third axis only the sums not yet complete are held."""
     prepared = np.empty(size[::-1], dtype=np.uint8)
     stored = _as_stored(prepared, scan.affine)
-    along, rows, columns = (weights(length, wanted) for length, wanted in zip(scan.shape, stored.shape, strict=True))
-    units = (window[1] - window[0]) * np.prod(
-        [float(total(*axis)) for axis in zip(scan.shape, stored.shape, strict=True)]
-    )
+    lengths = list(zip(scan.shape, stored.shape, strict=True))
+    along, rows, columns = (weights(*pair) for pair in lengths)
+    units = (window[1] - window[0]) * math.prod(total(*pair) for pair in lengths)
+    by_type = {np.dtype(dtype): rows.astype(dtype) for dtype in (np.float32, np.float64)}
+    clipped = (_in_window(plane, window, parts=total(*lengths[1])) for plane in planes)
+    for new, plane in _summed((by_type[values.dtype] @ values for values in clipped), along):
+        stored[new] = np.rint((columns @ plane.T).T * 255 / units)
+    return prepared
+
+
+def _in_window(plane: np.ndarray, window: Window, *, parts: int) -> np.ndarray:
+    """Hounsfield units above the window's lower end, its width at most; padding counts as air.
+
+    Float32 where the values are whole and so is every sum of `parts` of them, else float64.
+    """
+    low, high = window
+    values: np.ndarray
+    if plane.dtype == np.int16 and low == int(low) and high == int(high) and (high - low) * parts < 2**24:
+        values = np.clip(plane, int(low), int(high)).astype(np.float32)
+    else:
+        values = _as_floats(plane, padding=low)
+        np.clip(values, low, high, out=values)
+    values -= values.dtype.type(low)
+    return values
+
+
+def _as_floats(plane: np.ndarray, *, padding: float) -> np.ndarray:
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        raise Unreadable("non_finite_image", "some voxels are not finite numbers; export the scan again")
+    values = plane.astype(np.float64)
+    values[values > MOST] = padding
+    return values
+
+
+def _summed(planes: Iterator[np.ndarray], along: sparse.csr_array) -> Iterator[tuple[int, np.ndarray]]:
+    """The weighted sums of planes that `along` [new, old] asks for, float64, each with its number when complete."""
     last = along.indices[along.indptr[1:] - 1]
     parts = along.tocsc()
     sums: dict[int, np.ndarray] = {}
-    for number, plane in zip(range(scan.shape[0]), planes, strict=True):
-        small = (columns @ (rows @ _in_window(plane, window)).T).T
+    for number, plane in zip(range(along.shape[1]), planes, strict=True):
         span = slice(*parts.indptr[number : number + 2])
         for new, weight in zip(parts.indices[span].tolist(), parts.data[span].tolist(), strict=True):
-            sums[new] = sums.get(new, 0) + weight * small
+            if new not in sums:
+                sums[new] = np.zeros((len(plane), plane.shape[1] + _APART))[:, :-_APART]
+            sums[new] += np.float64(weight) * plane
             if number == last[new]:
-                stored[new] = np.rint(sums.pop(new) * 255 / units)
-    return prepared
+                yield new, sums.pop(new)
 
 
 def _as_stored(prepared: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -101,18 +136,6 @@ def _as_stored(prepared: np.ndarray, affine: np.ndarray) -> np.ndarray:
         order[2 - stored] = 2 - world
         steps[2 - stored] = -1 if flipped else 1
     return prepared.transpose(order)[tuple(slice(None, None, step) for step in steps)]
-
-
-def _in_window(plane: np.ndarray, window: Window) -> np.ndarray:
-    """Hounsfield units above the window's lower end, float64 from 0 to its width; padding is 0."""
-    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-        raise Unreadable("non_finite_image", "some voxels are not finite numbers; export the scan again")
-    values = plane.astype(np.float64)
-    if plane.dtype.itemsize > 2 or plane.dtype == np.uint16:
-        values[values > MOST] = window[0]
-    np.clip(values, *window, out=values)
-    values -= window[0]
-    return values
 
 
 def _looked_at(scan: Scan, found: list[np.ndarray]) -> Iterator[np.ndarray]:
@@ -125,15 +148,17 @@ def _looked_at(scan: Scan, found: list[np.ndarray]) -> Iterator[np.ndarray]:
 def _check_wanted(size: Size, window: Window) -> None:
     if len(size) != 3 or not all(1 <= length <= LARGEST_SIZE for length in size):
         raise ValueError(f"size is {tuple(size)}; give columns, rows and slices of 1 to {LARGEST_SIZE} voxels each")
-    if not np.isfinite(window).all() or not window[0] < window[1]:
-        raise ValueError(f"window is {tuple(window)}; give two Hounsfield units, the lower one first")
+    if not -MOST <= window[0] < window[1] <= MOST:
+        allowed = f"give two Hounsfield units from -{MOST} to {MOST}, the lower one first"
+        raise ValueError(f"window is {tuple(window)}; {allowed}")
 
 
 def _check_grid(scan: Scan) -> None:
     """Refuse, before a voxel is read, a scan that cannot show a body."""
-    _, rows, columns = scan.shape
-    if rows * columns > _LARGEST_PLANE:
-        raise Unreadable("too_large", f"planes of {rows} x {columns} voxels; export the scan at most 4096 x 4096")
+    planes, rows, columns = scan.shape
+    if rows * columns > _LARGEST_PLANE or max(scan.shape) > _LARGEST_AXIS:
+        held = f"{planes} planes of {rows} x {columns} voxels"
+        raise Unreadable("too_large", f"{held}; export at most {_LARGEST_AXIS} of 4096 x 4096")
     for name, (stored, _) in zip(("columns", "rows", "slices"), _axes(scan.affine), strict=True):
         length, spacing = scan.shape[2 - stored], scan.spacing[2 - stored]
         if length < FEWEST:

@@ -113,8 +113,10 @@ def _dtype(header: Any) -> np.dtype:
 def _affine(header: Any) -> np.ndarray:
     """(column, row, plane, 1) to millimetres L, P, S."""
     unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
-    affine: np.ndarray = _TO_LPS @ np.diag([unit, unit, unit, 1.0]) @ _stored_affine(header)
-    if not is_orthogonal(affine):
+    with np.errstate(over="ignore", invalid="ignore"):
+        affine: np.ndarray = _TO_LPS @ np.diag([unit, unit, unit, 1.0]) @ _stored_affine(header)
+        usable = is_orthogonal(affine)
+    if not usable:
         axes = np.array2string(affine[:3, :3], precision=4, separator=", ").replace("\n", "")
         raise Unreadable("unusable_axes", f"its axes {axes} are sheared or flat; convert the scan again from DICOM")
     return affine
@@ -150,6 +152,7 @@ def _planes(path: Path, layout: _Layout) -> Iterator[np.ndarray]:
             plane = np.frombuffer(content, layout.dtype).reshape(rows, columns)
             plane = plane.astype(layout.dtype.newbyteorder("="), copy=False)
             if (layout.slope, layout.intercept) != (1.0, 0.0):
-                plane = plane * np.float64(layout.slope) + layout.intercept
+                with np.errstate(over="ignore", invalid="ignore"):
+                    plane = plane * np.float64(layout.slope) + layout.intercept
             yield plane
         stream.read(1)

@@ -17,15 +17,18 @@ def counts(plane: np.ndarray) -> np.ndarray:
 
     Whole numbers: voxels; those that air, lung or fat can have (-1500 to -50 HU); those of soft tissue (-200 to 300
     HU); those not 0; those that a label can have (0, 1, 2, ...); pairs of neighbours that are not 0, and of these the
-    equal ones. Padding (-2000, -2048, -3024, 63536) counts as none of the tissues.
+    equal ones; the last four only of planes without air or fat. Padding (-2000, -2048, -3024, 63536) is none of the
+    tissues.
     """
     rows = plane[:: max(1, len(plane) // _LOOKED_AT)]
+    air, tissue = (np.count_nonzero(_within(rows, ends)) for ends in (_AIR_OR_FAT, _TISSUE))
+    if air:
+        return np.array([rows.size, air, tissue, air, 0, 0, 0])
     marked = rows != 0
     pairs = marked[:, 1:] & marked[:, :-1]
     labels = (rows >= 0) & (rows == np.rint(rows) if rows.dtype.kind == "f" else True)
-    found = (_within(rows, _AIR_OR_FAT), _within(rows, _TISSUE), marked, labels, pairs)
     equal = pairs & (rows[:, 1:] == rows[:, :-1])
-    return np.array([rows.size, *map(np.count_nonzero, found), np.count_nonzero(equal)], dtype=np.int64)
+    return np.array([rows.size, air, tissue, *map(np.count_nonzero, (marked, labels, pairs, equal))])
 
 
 def _within(values: np.ndarray, ends: tuple[int, int]) -> np.ndarray:

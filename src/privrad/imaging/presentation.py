@@ -50,7 +50,7 @@ def stored_integers(raw: np.ndarray, *, allocated: int, bits: int, high: int, si
     Raises Unreadable for bits that the allocated width does not have.
     """
     shift = high + 1 - bits
-    if not 1 <= bits <= allocated or shift < 0:
+    if not 1 <= bits <= allocated or shift < 0 or high >= allocated:
         said = f"{bits} bits stored of {allocated}, the highest at {high}"
         raise Unreadable("unreadable_file", f"the header contradicts itself: {said}; export the image again")
     values = ((raw >> np.uint32(shift)) & np.uint32(2**bits - 1)).astype(np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import sparse
 
@@ -23,16 +25,18 @@ def weights(length: int, wanted: int) -> sparse.csr_array:
 
 def total(length: int, wanted: int) -> int:
     """What each row of `weights` adds up to."""
-    return length if length >= wanted else 2 * wanted
+    return length // math.gcd(length, wanted) if length >= wanted else 2 * wanted
 
 
 def _overlaps(length: int, wanted: int) -> list[tuple[int, int, int]]:
-    """(new, old, overlap in units of 1/wanted of an old voxel)."""
+    """(new, old, overlap in units of 1/part of an old voxel), by the smallest numbers that are whole."""
+    common = math.gcd(length, wanted)
+    whole, part = length // common, wanted // common
     found = []
     for new in range(wanted):
-        start, end = new * length, (new + 1) * length
-        for old in range(start // wanted, -(-end // wanted)):
-            found.append((new, old, min(end, (old + 1) * wanted) - max(start, old * wanted)))
+        start, end = new * whole, (new + 1) * whole
+        for old in range(start // part, -(-end // part)):
+            found.append((new, old, min(end, (old + 1) * part) - max(start, old * part)))
     return found
 
 

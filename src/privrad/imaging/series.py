@@ -29,19 +29,8 @@ def read_series(path: Path) -> Scan:
     resampled as `geometry.lay` says. Headers are read now, pixels when the planes are, a few at a time. Raises
     Unreadable where no volume, or more than one, can be told; a missing folder raises FileNotFoundError.
     """
-    folder = path if path.is_dir() else path.parent
-    if not path.is_dir():
-        path.open("rb").close()
-    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-    if path != folder and path not in files:
-        files.append(path)
-    if not files:
-        below = sum(entry.is_dir() for entry in folder.iterdir())
-        remedy = (
-            f"the folder has no files, and {below} folder{'s' * (below != 1)}; name the folder of the slices itself"
-        )
-        raise Unreadable("no_ct_slices", remedy)
-    slices = choose([read_header(file) for file in files], named=None if path == folder else path)
+    named = None if path.is_dir() else path
+    slices = choose([read_header(file) for file in _files(path)], named=named)
     _check_alike(slices)
     slices = _in_order(slices)
     if len(slices) < 2:
@@ -54,6 +43,19 @@ def read_series(path: Path) -> Scan:
         size=(first.rows, first.columns),
     )
     return Scan(grid.shape, grid.affine, lambda: _planes(slices, grid))
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of a folder, or of that which a file lies in, but for hidden ones."""
+    if not path.is_dir():
+        path.open("rb").close()
+    folder = path if path.is_dir() else path.parent
+    files = sorted(file for file in folder.iterdir() if file.is_file() and (file == path or file.name[0] != "."))
+    if not files:
+        below = sum(entry.is_dir() for entry in folder.iterdir())
+        remedy = f"it has no files, and {below} folder{'s' * (below != 1)}; name the folder of the slices itself"
+        raise Unreadable("no_ct_slices", remedy)
+    return files
 
 
 def _check_alike(slices: Sequence[Slice]) -> None:

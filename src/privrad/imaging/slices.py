@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from pydicom import dcmread, uid
 from pydicom.dataset import FileDataset
 
 from privrad.imaging.dicom import GREY, stored_pixels, transfer_syntax
+from privrad.imaging.elements import image_type, is_cut, numbers, place, sop_class, tag, text, whole
 from privrad.imaging.hounsfield import Coding, hounsfield
 from privrad.imaging.unreadable import Unreadable
 
@@ -29,6 +28,7 @@ _KEYWORDS = [
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept"),
     "RescaleType",
 ]
+_TAGS = [tag(keyword) for keyword in _KEYWORDS]
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED = 0xFFFFFFFF
 
@@ -115,8 +115,8 @@ def _read(path: Path, stream: BinaryIO) -> Slice | Other:
     if not bare and not head.endswith(b"DICM"):
         return Other(path, Unreadable("unknown_format", "it is not DICOM"))
     stream.seek(0)
-    file = dcmread(stream, stop_before_pixels=True, specific_tags=[*_KEYWORDS], force=bare)
-    if not _kind(file) and not _text(file, "Modality"):
+    file = dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=bare)
+    if is_cut(file, stream) or (not sop_class(file) and not text(file, "Modality")):
         raise Unreadable("unreadable_file", "its DICOM header is cut short, or says not what it is; copy it again")
     aside = _beside(file)
     if aside:
@@ -124,18 +124,18 @@ def _read(path: Path, stream: BinaryIO) -> Slice | Other:
     try:
         return _slice(path, file, stream)
     except Unreadable as error:
-        return Other(path, Unreadable(error.reason, f"{path.name}: {error.remedy}"), _text(file, "SeriesInstanceUID"))
+        return Other(path, Unreadable(error.reason, f"{path.name}: {error.remedy}"), text(file, "SeriesInstanceUID"))
 
 
 def _beside(file: FileDataset) -> Unreadable | None:
     """Why a file is not one of the slices of any volume, or None where it should be one."""
-    kind, modality = _kind(file), _text(file, "Modality")
+    kind, modality = sop_class(file), text(file, "Modality")
     if modality not in ("CT", ""):
         return Unreadable("not_ct", f"its modality is {modality}; only CT is read")
     if kind not in ("", uid.CTImageStorage, *_ENHANCED):
         name = uid.UID(kind).name if uid.UID(kind).type == "SOP Class" else "an object of the maker's own"
         return Unreadable("secondary_image", f"it is {name}, not a CT slice as it was reconstructed; name its source")
-    words = {word for value in _image_type(file) for word in value.replace("_", " ").split()}
+    words = {word for value in image_type(file) for word in value.replace("_", " ").split()}
     if words & _SCOUTS:
         return Unreadable("localizer", "it is a localizer, an overview to plan the scan; name the scan itself")
     if words & _PICTURES:
@@ -145,7 +145,7 @@ def _beside(file: FileDataset) -> Unreadable | None:
 
 def _slice(path: Path, file: FileDataset, stream: BinaryIO) -> Slice:
     _check_picture(file)
-    rows, columns = (_whole(file, keyword) for keyword in ("Rows", "Columns"))
+    rows, columns = (whole(file, keyword) for keyword in ("Rows", "Columns"))
     if rows < 1 or columns < 1:
         raise Unreadable("unreadable_file", f"{rows} rows and {columns} columns; export the slice again")
     if rows * columns > LARGEST:
@@ -153,15 +153,15 @@ def _slice(path: Path, file: FileDataset, stream: BinaryIO) -> Slice:
     coding = _coding(file)
     return Slice(
         path=path,
-        series=_text(file, "SeriesInstanceUID"),
-        number=_text(file, "SeriesNumber"),
-        frame=_text(file, "FrameOfReferenceUID"),
-        image_type=_image_type(file),
+        series=text(file, "SeriesInstanceUID"),
+        number=text(file, "SeriesNumber"),
+        frame=text(file, "FrameOfReferenceUID"),
+        image_type=image_type(file),
         rows=rows,
         columns=columns,
-        position=_place(file, "ImagePositionPatient", 3),
-        orientation=_place(file, "ImageOrientationPatient", 6),
-        spacing=_place(file, "PixelSpacing", 2),
+        position=place(file, "ImagePositionPatient", count=3),
+        orientation=place(file, "ImageOrientationPatient", count=6),
+        spacing=place(file, "PixelSpacing", count=2),
         coding=coding,
         offset=_offset(file, stream, rows * columns * coding.allocated // 8),
     )
@@ -169,26 +169,26 @@ def _slice(path: Path, file: FileDataset, stream: BinaryIO) -> Slice:
 
 def _check_picture(file: FileDataset) -> None:
     """Refuse what is no single grey picture in Hounsfield units."""
-    frames = _numbers(file, "NumberOfFrames")
-    if _kind(file) in _ENHANCED or (frames and frames[0] > 1):
+    frames = numbers(file, "NumberOfFrames")
+    if sop_class(file) in _ENHANCED or (frames and frames[0] > 1):
         remedy = "it holds several frames (an enhanced or 4D object); export it as a file for each slice, or as NIfTI"
         raise Unreadable("several_frames", remedy)
-    colours, kind = _numbers(file, "SamplesPerPixel"), _text(file, "PhotometricInterpretation")
+    colours, kind = numbers(file, "SamplesPerPixel"), text(file, "PhotometricInterpretation")
     if kind not in ("", *GREY) or (colours and colours[0] != 1):
         raise Unreadable("colour_image", f"its pixels are {kind or 'of several colours'}; name the grey slices")
-    scale = _text(file, "RescaleType").upper()
+    scale = text(file, "RescaleType").upper()
     if scale not in ("", "HU"):
         remedy = f"its rescale gives {scale!r}, not HU; export slices in Hounsfield units"
         raise Unreadable("not_hounsfield", remedy)
-    if file.get("ModalityLUTSequence"):
+    if "ModalityLUTSequence" in file and file.ModalityLUTSequence:
         raise Unreadable("not_hounsfield", "it has a modality table in place of a rescale; export it with a rescale")
 
 
 def _coding(file: FileDataset) -> Coding:
-    allocated, bits = _whole(file, "BitsAllocated"), _whole(file, "BitsStored")
+    allocated, bits = whole(file, "BitsAllocated"), whole(file, "BitsStored")
     if allocated not in (8, 16):
         raise Unreadable("unreadable_file", f"{allocated} bits a pixel; CT has 8 or 16; export the slice again")
-    rescale = [_numbers(file, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
+    rescale = [numbers(file, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")]
     if not all(rescale):
         lack = "it lacks RescaleSlope or RescaleIntercept, without which no Hounsfield units follow; export it again"
         raise Unreadable("not_hounsfield", lack)
@@ -196,12 +196,12 @@ def _coding(file: FileDataset) -> Coding:
     if not 0 < slope <= 100 or not abs(intercept) <= 1e5:
         remedy = f"its rescale is {slope:g} x + {intercept:g}; slopes of CT are above 0, up to 100; export it again"
         raise Unreadable("not_hounsfield", remedy)
-    first, last = (_numbers(file, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    first, last = (numbers(file, keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
     return Coding(
         allocated=allocated,
         bits=bits,
-        high=_whole(file, "HighBit") if file.get("HighBit") is not None else bits - 1,
-        signed=_whole(file, "PixelRepresentation") == 1,
+        high=whole(file, "HighBit") if numbers(file, "HighBit") else bits - 1,
+        signed=whole(file, "PixelRepresentation") == 1,
         slope=slope,
         intercept=intercept,
         padding=(first[0], (last or first)[0]) if first else None,
@@ -213,61 +213,16 @@ def _offset(file: FileDataset, stream: BinaryIO, expected: int) -> int | None:
     syntax = transfer_syntax(file)
     if syntax.is_deflated:
         return None
-    tag = stream.read(4)
+    start_tag = stream.read(4)
     if not syntax.is_little_endian or syntax.is_encapsulated:
-        if tag not in (_PIXEL_DATA, b"\x7f\xe0\x00\x10"):
+        if start_tag not in (_PIXEL_DATA, b"\x7f\xe0\x00\x10"):
             raise Unreadable("no_pixel_data", "it has no pixels, or they are cut off; copy or export the file again")
         return None
     length = stream.read(4 if syntax.is_implicit_VR else 8)[-4:]
-    if tag != _PIXEL_DATA or len(length) < 4:
+    if start_tag != _PIXEL_DATA or len(length) < 4:
         raise Unreadable("no_pixel_data", "it has no pixels, or they are cut off; copy or export the file again")
     size, start = int.from_bytes(length, "little"), stream.tell()
     if size == _UNDEFINED or size < expected or start + expected > os.fstat(stream.fileno()).st_size:
         remedy = f"it should hold {expected} bytes of pixels, and holds fewer; copy or export the file again"
         raise Unreadable("unreadable_file", remedy)
     return start
-
-
-def _place(file: FileDataset, keyword: str, count: int) -> tuple[float, ...]:
-    numbers = _numbers(file, keyword)
-    if not numbers:
-        remedy = f"it lacks {keyword}, without which nobody knows where it lies; export the original slices"
-        raise Unreadable("no_position", remedy)
-    if len(numbers) != count or not all(math.isfinite(number) and abs(number) < 1e5 for number in numbers):
-        remedy = f"its {keyword} is {list(numbers)}, not {count} lengths or cosines; export the slice again"
-        raise Unreadable("impossible_geometry", remedy)
-    return numbers
-
-
-def _numbers(file: FileDataset, keyword: str) -> tuple[float, ...]:
-    """The numbers of an element, none where it is absent, empty or no number."""
-    try:
-        value: Any = file.get(keyword)
-        if value is None or value == "":
-            return ()
-        several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-        return tuple(float(part) for part in (value if several else [value]))
-    except (ValueError, TypeError, OverflowError, ArithmeticError):
-        raise Unreadable("unreadable_file", f"its {keyword} is no number; export the file again") from None
-
-
-def _whole(file: FileDataset, keyword: str) -> int:
-    numbers = _numbers(file, keyword)
-    if not numbers or not math.isfinite(numbers[0]):
-        raise Unreadable("unreadable_file", f"the header lacks {keyword}; export the slice again")
-    return int(numbers[0])
-
-
-def _kind(file: FileDataset) -> str:
-    """The SOP class, if only by the file's meta header."""
-    return _text(file, "SOPClassUID") or str(file.file_meta.get("MediaStorageSOPClassUID", ""))
-
-
-def _text(file: FileDataset, keyword: str) -> str:
-    value = file.get(keyword)
-    return "" if value is None else str(value).strip()
-
-
-def _image_type(file: FileDataset) -> tuple[str, ...]:
-    value = file.get("ImageType") or ()
-    return tuple(str(part).upper() for part in ([value] if isinstance(value, str) else value))

@@ -8,7 +8,7 @@ LARGEST = 2**28
 
 
 class Unreadable(ValueError):  # noqa: N818
-    """An image that gives no radiograph.
+    """An image that gives no radiograph, or a scan that gives no volume.
 
     `reason` is a short lasting name, fit for counting; `remedy` says what was met and how to mend it.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,19 +48,20 @@ class Tail(nn.Sequential):
     """Layers without parameters behind a block's GroupNorm: its activation, and where it ends in one a max-pool.
 
     They work on large volumes a few planes at a time and compute again what the backward pass needs, so that their
-    input is all that is kept. The numbers are the same.
+    input is all that is kept. The numbers are the same but for their last bits.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = by_slabs(super().forward, x) if is_large(x) else super().forward(x)
-        return out
+        layers = cast(Callable[[Tensor], Tensor], super().forward)
+        return by_slabs(layers, x) if is_large(x.shape[2:]) else layers(x)
 
 
 class ScaleResNet9(nn.Module):
     """Eight 3×3 convolutions in four plain blocks and two residual pairs, three max-pools, adaptive max-pool, linear.
 
     In two dimensions it takes float images [n, 3, h, w]; in three, volumes [n, 1, d, h, w], which a 1×1 convolution
-    gives three channels. Each spatial axis must be 8 or longer. Gives one logit per output, [n, outputs].
+    gives three channels. Each spatial axis must be 8 or longer. Gives one logit per output, [n, outputs]. For large
+    volumes the backward pass computes each block again, bit for bit, in place of keeping what it computed.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class ScaleResNet9(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.front(x)
-        again = is_large(x) and torch.is_grad_enabled()
+        again = is_large(x.shape[2:]) and torch.is_grad_enabled()
         for part in self.body:
             x = checkpoint(part, x, use_reentrant=False, preserve_rng_state=False) if again else part(x)
         out: Tensor = self.head(self.pool(x).flatten(1))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -16,9 +17,9 @@ PLANES = 16
 Layer = Callable[[Tensor], Tensor]
 
 
-def is_large(x: Tensor) -> bool:
-    """Whether each of the volumes [n, channels, d, h, w] is large; images never are."""
-    return x.ndim == 5 and x[0, 0].numel() >= LARGE_VOLUME
+def is_large(shape: Sequence[int]) -> bool:
+    """Whether a volume of this shape, three axes in any order, is large; images, of two, never are."""
+    return len(shape) == 3 and math.prod(shape) >= LARGE_VOLUME
 
 
 def by_slabs(layer: Layer, x: Tensor) -> Tensor:
@@ -60,6 +61,6 @@ class _BySlabs(torch.autograd.Function):
 
 
 def _slabs(x: Tensor) -> Iterator[tuple[int, int]]:
-    """The first plane of each slab and the one behind its last, none of a single plane but of a single plane's volume."""
+    """The first plane of each slab and the one behind its last; a last plane by itself joins the slab before."""
     starts = list(range(0, max(1, x.shape[2] - 1), PLANES))
     yield from zip(starts, [*starts[1:], x.shape[2]], strict=True)

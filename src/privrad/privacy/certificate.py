@@ -22,8 +22,8 @@ FORMAT = 3
 DELTAS = (1e-5, 1e-6)
 """At which smaller deltas a certificate states epsilon beside its own; a delta of 1e-3 alone says little."""
 NOT_COVERED = (
-    "validation and test images, from which thresholds and accuracy are computed",
-    "images and labels of the public cohort",
+    "validation and test patients, from whom thresholds and accuracy are computed",
+    "the patients of a public cohort, where there is one",
     "which settings were chosen, where they were chosen by their results on the private cohort",
     "other models trained on the same cohort: their epsilons compose with this one",
 )
@@ -38,7 +38,7 @@ RECORD_OF_PATIENT = (
 )
 PATIENT_OF_RECORDS = "a patient with several records has a larger epsilon than each of them"
 ATTACK = (
-    "at most this share of those trained on is recognised by who sees the model and knows all other images, where this "
+    "at most this share of those trained on is recognised by who sees the model and knows all others' data, where this "
     "share of others is taken for them; the advantage is the largest difference between the two shares"
 )
 SO_FAR = {

@@ -20,6 +20,8 @@ from torch.nn import functional
 
 PATCH_BYTES = {"cpu": 1 << 25, "cuda": 1 << 29}
 """How much of the input's patches is laid out at once."""
+LONE_VOLUME = 20480
+"""PyTorch convolves a lone volume without oneDNN, many times slower, up to so many rows of voxels and channels."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,18 @@ class Convolution:
 
     def at_weight(self, x: Tensor, g: Tensor) -> Tensor:
         """The gradient at the weight, summed over the samples."""
+        x, g = self._not_alone(x, g)
         return self.backward(x, g, _of_shape(x, self.shape), (False, True, False))[1]
+
+    def _not_alone(self, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        """A lone small volume as two, cut in halves along an axis along which the kernel does not extend."""
+        if len(x) > 1 or x.ndim != 5 or x.is_cuda or math.prod(x.shape[:4]) > LONE_VOLUME:
+            return x, g
+        for axis in range(3):
+            extends = (self.kernel[axis], self.stride[axis], self.padding[axis]) != (1, 1, 0)
+            if not extends and x.shape[2 + axis] % 2 == 0:
+                return torch.cat(x.chunk(2, 2 + axis)), torch.cat(g.chunk(2, 2 + axis))
+        return x, g
 
 
 def loop(conv: Convolution, x: Tensor, g: Tensor, units: int) -> Tensor:
@@ -159,8 +172,9 @@ def methods(conv: Convolution, x: Tensor, g: Tensor, units: int) -> list[str]:
     """The methods that fit into memory, the one with the fewest multiply-adds first.
 
     A direct one keeps every unit's gradient, which may take up to twice the memory of the layer's input and
-    output. The costs count what is done beyond the ordinary gradient, in its multiply-adds: for a direct method what
-    its many small products lose, as measured on a CPU.
+    output; so may a unit's patches, where they are laid out. The costs count what is done beyond the ordinary gradient,
+    in its multiply-adds: for a direct method what its many small products lose, and the copies of volumes, as measured
+    on a CPU. For one unit, to group is to loop.
     """
     positions = len(x) // units * math.prod(g.shape[2:])
     p, d = conv.shape[0], math.prod(conv.shape[1:])
@@ -174,16 +188,25 @@ def methods(conv: Convolution, x: Tensor, g: Tensor, units: int) -> list[str]:
     )
     phases = math.prod(min(stride, k) for stride, k in zip(conv.stride, conv.kernel, strict=True))
     contraction = positions**2 * (p + 2)
+    copied = 20 * positions if len(conv.kernel) == 3 else 0
     cost = {
         "gram": phases * pixels**2 * x.shape[1] + contraction + 2 * math.prod(conv.kernel) * positions**2,
         "ghost": positions**2 * d * conv.groups + contraction + 8 * positions * d * conv.groups,
         "loop": 110 * p * d,
-        "grouped": (350 if positions < 256 else 50) * p * d,
-        "grouped_by_16": 60 * p * d,
-        "unfolded": (40 if p * d < 1 << 14 else 100) * p * d,
+        "grouped": (350 if positions < 256 else 50) * p * d + copied * (x.shape[1] + p),
+        "grouped_by_16": 60 * p * d + copied * (x.shape[1] + p),
+        "unfolded": (40 if p * d < 1 << 14 else 100) * p * d + copied * d * conv.groups,
     }
+    if units == 1:
+        del cost["grouped"], cost["grouped_by_16"]
     most = 2 * (x.numel() + g.numel())
-    kept = {"gram": 2 * units * (pixels**2 + positions**2), "ghost": 2 * units * positions**2}
+    patches = positions * d * conv.groups
+    laid_out = patches if patches * x.element_size() > _patch_bytes(x) else 0
+    kept = {
+        "gram": 2 * units * (pixels**2 + positions**2),
+        "ghost": max(2 * units * positions**2, laid_out),
+        "unfolded": max(units * p * d, laid_out),
+    }
     fitting = [name for name in cost if kept.get(name, units * p * d) <= most]
     return sorted(fitting, key=cost.__getitem__) or ["loop"]
 
@@ -252,8 +275,12 @@ def _patches(conv: Convolution, x: Tensor, g: Tensor) -> Tensor:
 
 def _chunks(conv: Convolution, x: Tensor, g: Tensor, units: int) -> list[tuple[int, int]]:
     unit_bytes = len(x) // units * x.shape[1] * math.prod(conv.kernel) * math.prod(g.shape[2:]) * x.element_size()
-    at_once = max(1, PATCH_BYTES.get(x.device.type, PATCH_BYTES["cpu"]) // unit_bytes)
+    at_once = max(1, _patch_bytes(x) // unit_bytes)
     return [(start, min(start + at_once, units)) for start in range(0, units, at_once)]
+
+
+def _patch_bytes(x: Tensor) -> int:
+    return PATCH_BYTES.get(x.device.type, PATCH_BYTES["cpu"])
 
 
 def contract(pairs: Tensor, gradient: Tensor, *, terms: int) -> tuple[Tensor, Tensor]:

@@ -163,6 +163,9 @@ def privacy(account: Account, model: Model) -> Table:
         rows.insert(0, ["ε guaranteed", "none: the noise is seeded"])
     for by in guarantees.BY:
         rows.append([f"ε by {by.upper()}", tables.stated(account, model, ("accountants", by))])
+    if account.experiment.privacy.delta > guarantees.SMALLER:
+        said = f"ε{' nominal' * (model.certificate.get('epsilon') is None)} at δ = {words.number(guarantees.SMALLER)}"
+        rows.append([said, guarantees.smaller(account, model)])
     if (model.certificate.get("cohort_so_far") or {}).get("epsilon") is not None:
         spent = tables.stated(account, model, ("cohort_so_far", "epsilon"))
         rows.append(["ε of all trained on the cohort by then", spent])
@@ -172,7 +175,7 @@ def privacy(account: Account, model: Model) -> Table:
 
 
 def cost(account: Account, model: Model) -> Table:
-    """What the model loses against no privacy and against the matched recipe, as a mean where it has several findings."""
+    """What the model loses against no privacy and against the matched recipe, the mean over several findings."""
     rows = account.measured.differences
     rows = rows[(rows["arm"] == model.arm.name) & (rows["finding"] == "mean") & (rows["group_by"] == "all")]
     made: list[list[Given]] = []

@@ -35,7 +35,7 @@ def of_scan(scan: Scan, *, window: tuple[float, float], beside: Sequence[int]) -
     stored = [np.stack(planes) for planes in kept]
     runs = np.abs(onto[:3, :3]).argmax(axis=0)  # of columns, rows and slices: along which stored axis
     order = [int(2 - axis) for axis in runs[::-1]]
-    turned = [2 - world for world in range(3) if onto[runs[world], world] < 0]
+    turned = tuple(2 - world for world in range(3) if onto[runs[world], world] < 0)
     return _shown([np.flip(stored[axis].transpose(order), turned) for axis in order])
 
 

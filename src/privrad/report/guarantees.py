@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from privrad.privacy import accounting
-from privrad.report import number, words
+from privrad.report import modality, number, words
 from privrad.report.account import Account, Model
 from privrad.report.number import Number
 from privrad.report.shown import protection
@@ -75,19 +75,31 @@ def _attacker(model: Model) -> str:
 
 
 def attacked(account: Account) -> Markup:
-    """A sentence on the attacker's gain from the most and from the least private training; empty without any."""
+    """A sentence on the attacker's gain from the most and from the least private arm; empty without any."""
     models = private(account)
     if not models or not models[0].certificate.get(_attacker(models[0])):
         return Markup("")
-    said: Text = ("Whoever sees a model and knows all other images recognises, while wrongly naming ",)
+    units = modality.of(account.experiment).units
+    said: Text = (f"Whoever sees a model and knows all other {units} recognises, while wrongly naming ",)
     said += (number.Said(words.percent(0.01)), " of those who did not take part, at most ")
-    ends = models if len(models) == 1 else [models[0], models[-1]]
-    where = (_attacker(models[0]), "true_positive_rate", RATES[1])
-    shares = [stated(account, model, where, form="percent") for model in ends]
+    names = list(dict.fromkeys(model.arm.name for model in models))
     parts: list[Text] = [
-        (share, " of those who did (", *arm(account, model), ")") for share, model in zip(shares, ends, strict=True)
+        (*_recognised(account, name), " of those who did (", *arm(account, name), ")")
+        for name in dict.fromkeys((names[0], names[-1]))
     ]
     return number.joined((*said, *parts[0], *(piece for part in parts[1:] for piece in (" or ", *part)), "."))
+
+
+def _recognised(account: Account, name: str) -> Text:
+    """The share of an arm's patients that is recognised at most: "2.1 %", or over its trainings "2.1 % to 2.3 %"."""
+    mine = [model for model in private(account) if model.arm.name == name]
+    where = (_attacker(mine[0]), "true_positive_rate", RATES[1])
+    shares = [stated(account, model, where, form="percent") for model in sorted(mine, key=_caught)]
+    return shares[:1] if shares[0].text == shares[-1].text else (shares[0], " to ", shares[-1])
+
+
+def _caught(model: Model) -> float:
+    return float(model.certificate[_attacker(model)]["true_positive_rate"][RATES[1]])
 
 
 def entries(account: Account) -> Table:
@@ -130,13 +142,15 @@ def _run(certificate: Mapping[str, Any]) -> accounting.Run:
 def of_patient(account: Account) -> list[Markup]:
     """The patient's epsilon of each private training whose unit is the record, from its certificate."""
     told: list[Markup] = []
+    units = modality.of(account.experiment).units
     for model in private(account):
         other = model.certificate.get("other_unit") or {}
         name = "epsilon" if other.get("epsilon") is not None else "nominal_epsilon"
         if other.get("unit") == "patient" and other.get(name) is not None:
             reached = stated(account, model, ("other_unit", name))
-            images = stated(account, model, ("other_unit", "images"), form="count")
-            told.append(number.joined((*arm(account, model), ": ", reached, " for a patient with ", images, " images")))
+            held = stated(account, model, ("other_unit", "images"), form="count")
+            said: Text = (*arm(account, model), ": ", reached, " for a patient with ", held, f" {units}")
+            told.append(number.joined(said))
     return list(dict.fromkeys(told))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from privrad import config, files, progress
-from privrad.report import account, cards, checklist, figures, leaving, missed, page
+from privrad.report import account, cards, checklist, figures, leaving, missed, modality, page
 from privrad.report import published as publication
 
 LEFT_OUT = "(left out)"
@@ -78,8 +78,8 @@ def figures_of(
     for name, experiment in progress.track(study.experiments.items(), what="figures: experiments"):
         read = account.read(name, experiment, results=results, private=private, roots=roots)
         given, beside = leaving.shown(read, internal=False), _beside(experiment, published)
-        out = {name: results / name / "figures"}
-        figures.run({name: given.measured}, out=out, further={name: [beside] if beside else []})
+        out, further = {name: results / name / "figures"}, {name: [beside] if beside else []}
+        figures.run({name: given.measured}, out=out, further=further, units=modality.of(experiment).units)
 
 
 def _beside(experiment: config.Experiment, published: Path | None) -> figures.Figured | None:

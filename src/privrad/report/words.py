@@ -17,7 +17,10 @@ LEGEND = {
 }
 GROUPS = {"F": "female", "M": "male", "U": "unknown", "True": "bedside", "False": "not bedside"}
 BOTH = " & "
-SHORT = {"pdac": ("PDAC", "pancreatic ductal adenocarcinoma")}
+SHORT = {
+    "pdac": ("PDAC", "pancreatic ductal adenocarcinoma"),
+    "covid_19": ("COVID-19", "coronavirus disease 2019"),
+}
 UNNAMED = frozenset(("U", "unknown", "outside"))
 TOO_FEW = "too few"
 UNKNOWN = "not estimable"

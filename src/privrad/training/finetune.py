@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from privrad import files
+from privrad.models.slabs import is_large
 from privrad.privacy import certificate as certificates
 from privrad.privacy.ledger import Ledger, Receipt
 from privrad.training import checkpoint, loss
@@ -102,7 +103,9 @@ def _train(job: Job, mine: Run, inputs: Inputs, group: Group) -> None:
         arm, training=experiment.training, findings=experiment.findings, public=inputs.public
     )
     architecture = checkpoint.Architecture.of(experiment.model, activation=arm.activation, findings=experiment.findings)
-    with computing(job.study.performance) as device:
+    size = experiment.image.size
+    large = not isinstance(size, int) and is_large(size)
+    with computing(job.study.performance, large=large) as device:
         network = (
             checkpoint.load(inputs.initial, architecture=architecture)
             if inputs.initial

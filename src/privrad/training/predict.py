@@ -10,6 +10,7 @@ import pandas as pd
 
 from privrad import config, files
 from privrad.imaging.shards import open_shards
+from privrad.models.slabs import is_large
 from privrad.training import checkpoint, data
 from privrad.training.scores import score
 from privrad.training.session import computing
@@ -39,7 +40,7 @@ def run(
     images = open_shards(shards)
     architecture = checkpoint.Architecture.of(model, activation=arm.activation, findings=findings)
     tables = []
-    with computing(performance) as device:
+    with computing(performance, large=is_large(images.shape)) as device:
         network = checkpoint.load(weights, architecture=architecture).to(device)
         for split in SPLITS:
             part = data.load(images, manifest=manifest, assignment=assignment, findings=findings, split=split)

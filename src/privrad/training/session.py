@@ -17,7 +17,7 @@ from torch import distributed
 from privrad.config import Performance
 
 Value = TypeVar("Value")
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt, in malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of mallopt, in malloc.h
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ def together(performance: Performance) -> Iterator[Group]:
 
 
 @contextmanager
-def computing(performance: Performance) -> Iterator[torch.device]:
+def computing(performance: Performance, *, large: bool = False) -> Iterator[torch.device]:
     """Set torch's threads and deterministic kernels, without TF32, for the length of the context.
 
+    `large` says that tensors take gigabytes, as those of large volumes do: then memory goes before speed.
     Same device, thread count and torch give the same bits on a CPU; on CUDA, a kernel with no such form warns.
     Raises ValueError for device cuda where there is none.
     """
@@ -77,7 +78,7 @@ def computing(performance: Performance) -> Iterator[torch.device]:
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.cuda.set_device(device)
-    keep_memory()
+    keep_memory(large=large)
     torch.set_num_threads(performance.threads)
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
@@ -89,16 +90,20 @@ def computing(performance: Performance) -> Iterator[torch.device]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
-def keep_memory() -> None:
+def keep_memory(*, large: bool = False) -> None:
     """Have the C library keep freed memory rather than return it, where it can: large tensors come and go each step.
 
-    Page faults otherwise cost a CPU training up to a tenth of its time. On other systems than Linux nothing happens.
+    Page faults otherwise cost a CPU training up to a tenth of its time. Where tensors are `large`, those of 32 MiB and
+    more are returned: kept, they leave holes that the next does not fit into. On other systems than Linux nothing
+    happens.
     """
     try:
         tune = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    tune(_MMAP_MAX, 0)
+    tune(_MMAP_MAX, 65536 if large else 0)
+    if large:
+        tune(_MMAP_THRESHOLD, 1 << 25)
     tune(_TRIM_THRESHOLD, 2**31 - 1)
 
 

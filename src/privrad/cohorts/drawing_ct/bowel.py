@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from privrad.cohorts.drawing_ct.body import Body
 from privrad.cohorts.drawing_ct.frame import Cavity
-from privrad.cohorts.drawing_ct.space import Part, Point, Space, wave
+from privrad.cohorts.drawing_ct.space import Line, Part, Space, Volume, wave
 
 GAS = -960.0
 _WALL = 3.0
-DUODENUM: Sequence[Point] = (
+_DUODENUM: Line = (
     (-34, -40, 16), (-52, -28, 14), (-60, -14, -4), (-58, -4, -28), (-40, 2, -48), (-6, 4, -50), (26, -2, -40),
 )  # fmt: skip
-_COLON: Sequence[Point] = (
+_COLON: Line = (
     (-116, -12, -150), (-118, -6, -90), (-116, -8, -50), (-102, -44, -34), (-56, -74, -58), (0, -80, -66),
     (56, -72, -44), (96, -44, 6), (108, -8, 10), (120, 14, -30), (122, 18, -90), (116, 6, -150),
 )  # fmt: skip
@@ -30,21 +30,19 @@ def draw(space: Space, body: Body, tissue: Mapping[str, float], cavity: Cavity, 
     _stomach(space, tissue, cavity, rng)
 
 
-def _hollow(space: Space, parts: Sequence[Part | None], wall: float, content: float, *, thick: float = _WALL) -> None:
-    """All walls first, so that a hollow organ has no walls across."""
-    for part in parts:
-        space.paint(part, wall)
-    for part in parts:
-        if part is not None:
-            space.paint(part.grown(-thick), content)
-
-
-def _gas(space: Space, part: Part | None, *, level: float, thick: float = _WALL) -> None:
-    """Gas in what lies in front of `level` (y) within the wall."""
-    if part is None:
-        return
-    outside = np.maximum(part.outside + np.float32(thick), space.y[:, part.box[1]] - np.float32(level))
-    space.paint(Part(part.box, outside), GAS)
+def _content(
+    space: Space, part: Part, content: float, *, thick: float, level: float | None = None, wall: float | None = None
+) -> None:
+    """Paint what a hollow organ holds within its wall, gas in front of `level` (y); with `wall` (HU), the wall too."""
+    outside = part.outside + np.float32(thick)
+    value: float | Volume = content
+    if level is not None:
+        gas = space.cover(space.y[:, part.box[1]] - np.float32(level))
+        value = content + (GAS - content) * gas
+    if wall is None:
+        space.paint(Part(part.box, outside), value)
+    else:
+        space.paint(part, wall + (value - wall) * space.cover(outside))
 
 
 def _stomach(space: Space, tissue: Mapping[str, float], cavity: Cavity, rng: np.random.Generator) -> None:
@@ -59,43 +57,42 @@ def _stomach(space: Space, tissue: Mapping[str, float], cavity: Cavity, rng: np.
         space.paint(part, tissue["bowel"] + 10, within=cavity.below)
     for rod in antrum:
         space.paint(rod, tissue["bowel"] + 10)
+    level = float(rng.uniform(-62, -34))
     for part in (fundus, trunk, *antrum):
         if part is not None:
-            space.paint(part.grown(-4.5), content)
-    level = float(rng.uniform(-62, -34))
-    for part in (trunk, *antrum):
-        _gas(space, part, level=level, thick=4.5)
+            _content(space, part, content, thick=4.5, level=level)
     for _ in range(6):  # food
         at = np.array((64, -20, 66)) + rng.normal(0, (14, 14, 16))
         space.paint(space.ball(at, float(rng.uniform(4, 9))), content + float(rng.normal(0, 22)))
 
 
 def _duodenum(space: Space, tissue: Mapping[str, float], rng: np.random.Generator) -> None:
-    line = wave(DUODENUM, samples=1) + rng.normal(0, 2, (len(DUODENUM), 3))
+    line = wave(_DUODENUM, samples=1) + rng.normal(0, 2, (len(_DUODENUM), 3))
     widths = 10.5 * rng.uniform(0.85, 1.12, len(line))
+    content, level = float(rng.uniform(8, 35)), float(line[1, 1]) if rng.random() < 0.4 else None
     parts = list(space.tube(line, widths.tolist()))
-    _hollow(space, parts, tissue["bowel"] + 8, float(rng.uniform(8, 35)))
-    if rng.random() < 0.4:
-        for part in parts[:2]:
-            _gas(space, part, level=float(line[1, 1]))
+    for part in parts:
+        space.paint(part, tissue["bowel"] + 8)
+    for number, part in enumerate(parts):
+        if part is not None:
+            _content(space, part, content, thick=_WALL, level=level if number < 2 else None)
 
 
 def _small_bowel(space: Space, body: Body, tissue: Mapping[str, float], rng: np.random.Generator) -> None:
     """Loops in the middle and on the left, apart from each other by the fat between them; vessels of the mesentery."""
     spread = 0.8 + 0.4 * body.visceral
-    for _ in range(24):
+    for _ in range(28):
         x, y, z = rng.uniform(-84, 90) * spread, rng.uniform(-80, -8), rng.uniform(-135, -42)
-        if rng.random() < 0.3:  # jejunum
+        if rng.random() < 0.25:  # jejunum
             x, z = rng.uniform(48, 96), rng.uniform(-30, 8)
-        turn, reach = rng.uniform(0, 2 * np.pi), rng.uniform(16, 30)
+        turn, reach = rng.uniform(0, 2 * np.pi), rng.uniform(8, 26)
         step = np.array((np.cos(turn), 0.45 * np.sin(turn), 0.5 * np.sin(turn))) * reach
         at = np.array((x, y, z))
-        line = [at - step, at + rng.normal(0, 7, 3), at + step]
-        parts = list(space.tube(line, [float(rng.uniform(10.5, 15.5))] * 3))
-        _hollow(space, parts, tissue["bowel"] + 5, float(rng.uniform(8, 55)), thick=2.4)
-        if rng.random() < 0.35:
-            for part in parts:
-                _gas(space, part, level=float(y - 2), thick=2.4)
+        width, content, gassy = float(rng.uniform(10, 15)), float(rng.uniform(8, 55)), rng.random() < 0.3
+        loop = space.capsule(at - step, at + step, width)
+        if loop is not None:
+            level = y - 2 if gassy else None
+            _content(space, loop, content, thick=2.4, level=level, wall=tissue["bowel"] + 5)
     for _ in range(7):
         at = np.array((rng.uniform(-40, 60), rng.uniform(-50, -16), rng.uniform(-110, -30)))
         space.paint(space.capsule((0, -10, at[2] + 24), at, 3, 1.8), 0.8 * tissue["portal"])
@@ -106,13 +103,17 @@ def _colon(space: Space, tissue: Mapping[str, float], rng: np.random.Generator) 
     line = wave(np.asarray(_COLON) + rng.normal(0, 4, (len(_COLON), 3)), samples=2)
     wide = 17 + 5 * np.sin(np.linspace(0, 5, len(line)) + rng.uniform(0, 6)) * rng.uniform(0.3, 1)
     wide = wide * np.where(np.arange(len(line)) % 2, 0.84, 1.0) * rng.uniform(0.85, 1.1)
-    stool = float(rng.uniform(0, 50))
+    stool, thick = float(rng.uniform(0, 50)), 2.6
     parts = list(space.tube(line, wide.tolist()))
-    _hollow(space, parts, tissue["bowel"] - 10, stool, thick=2.6)
     gassy = rng.random(len(parts)) < rng.uniform(0.15, 0.65)
+    for part in parts:
+        space.paint(part, tissue["bowel"] - 10)
     for number, part in enumerate(parts):
         middle = 0.5 * (line[number] + line[number + 1])
-        if gassy[number]:
-            _gas(space, part, level=float(middle[1] + rng.uniform(-4, 8)), thick=2.6)
-        else:
-            space.paint(space.ball(middle + rng.normal(0, 5, 3), float(rng.uniform(3, 7))), -600)
+        high, bubble = float(middle[1] + rng.uniform(-4, 8)), middle + rng.normal(0, 5, 3)
+        size = float(rng.uniform(3, 7))
+        if part is None:
+            continue
+        _content(space, part, stool, thick=thick, level=high if gassy[number] else None)
+        if not gassy[number]:
+            space.paint(space.ball(bubble, size), -600)

@@ -13,6 +13,7 @@ from privrad.cohorts.drawing_ct.frame import Cavity
 from privrad.cohorts.drawing_ct.space import Line, Point, Space, wave
 
 BILE = 8.0  # HU of bile and of clear fluid
+_WIDEST = 1.6  # a gallbladder that still fits
 _HILUM = (-40.0, -20.0, 40.0)
 _PORTAL_BRANCHES: tuple[Sequence[Point], ...] = (  # within the liver, from the hilum
     (_HILUM, (-66, -14, 50), (-92, 4, 44), (-116, 22, 36)),
@@ -43,7 +44,7 @@ def draw(space: Space, body: Body, tissue: Mapping[str, float], cavity: Cavity, 
     _spleen(space, tissue, cavity, rng)
     for side in (-1, 1):
         _kidney(space, body, tissue, side, rng)
-    _gallbladder(space, bile, rng)
+    _gallbladder(space, cavity, bile, rng)
 
 
 def _liver(
@@ -106,15 +107,16 @@ def _kidney(space: Space, body: Body, tissue: Mapping[str, float], side: int, rn
         space.paint(space.capsule(above, above + np.array((along, 14, -8)), 2.6), tissue["pancreas"] - 30)
 
 
-def _gallbladder(space: Space, bile: Bile, rng: np.random.Generator) -> None:
+def _gallbladder(space: Space, cavity: Cavity, bile: Bile, rng: np.random.Generator) -> None:
     if bile.gallbladder <= 0:
         return
-    wide = bile.gallbladder * rng.uniform(0.9, 1.1)
-    neck, fundus = np.array((-52.0, -34.0, 22.0)), np.array((-76.0, -66.0, -8.0))
+    wide = min(_WIDEST, bile.gallbladder * rng.uniform(0.9, 1.1))
+    neck, fundus = np.array((-52.0, -34.0, 22.0)), np.array((-76.0, -60.0, -12.0))
     middle = 0.5 * (neck + fundus)
     ends = [neck, middle, middle + (fundus - middle) * wide]
     for grow, level in ((1.6, 60.0), (0.0, BILE)):
-        space.paint_tube(ends, [4 * wide + grow, 11 * wide + grow, 14 * wide + grow], level)
+        for part in space.tube(ends, [4 * wide + grow, 11 * wide + grow, 14 * wide + grow]):
+            space.paint(part, level, within=cavity.inside)
 
 
 def _shaken(line: Line, by: float, rng: np.random.Generator) -> list[NDArray[np.float64]]:

@@ -20,7 +20,7 @@ _HEAD_WIDTHS = (7.5, 12.5, 14.5, 12.5)
 _TAIL_WIDTHS = (12.5, 8.2, 10.0, 10.5, 10.5, 10.5, 8.0)
 _SAMPLES = 2  # rods a piece
 _COMMON: Line = ((-40, -24, 38), (-40, -18, 22), (-42, -8, 4), (-46, -7, -14), (-52, -6, -24))
-_STRONGEST = 1.5  # what is still a tumour, however easy it is made
+_STRONGEST = 1.8  # what is still a tumour, however easy it is made
 _SITES = {"head": (0.66, (-0.22, 0.02)), "body": (0.20, (0.30, 0.55)), "tail": (0.14, (0.62, 0.85))}
 
 
@@ -47,6 +47,7 @@ class Tumour:
     duct: float  # mm by which the duct upstream is wider
     atrophy: float  # share of the gland's width upstream that is lost
     bile: float  # share of the obstruction of the bile duct
+    stranding: float  # share of soft tissue in the fat around the mass
     lobes: NDArray[np.float64]  # [k, 3], where its lobes lie, in radii
 
 
@@ -82,14 +83,15 @@ def draw_tumour(rng: np.random.Generator, *, difficulty: float) -> Tumour:
     names = list(_SITES)
     site = names[int(rng.choice(len(names), p=[_SITES[name][0] for name in names]))]
     amount = min(_STRONGEST, 1 / difficulty)
-    obstructs = site == "head" and rng.random() < 0.75
+    obstructs = site == "head" and rng.random() < 0.8
     return Tumour(
         place=float(rng.uniform(*_SITES[site][1])),
-        radius=float(np.clip(rng.gamma(16, 0.85), 8, 22)) * amount**0.4,
-        contrast=float(rng.uniform(0.8, 1.15)) * amount,
-        duct=float(rng.uniform(1.2, 3.6)) * amount,
-        atrophy=min(0.75, float(rng.uniform(0.22, 0.5)) * amount),
-        bile=min(1.2, float(rng.uniform(0.6, 1.0)) * amount) if obstructs else 0.0,
+        radius=float(np.clip(rng.gamma(20, 0.8), 9, 25)) * amount**0.4,
+        contrast=float(rng.uniform(0.9, 1.2)) * amount,
+        duct=float(rng.uniform(1.6, 4.0)) * amount,
+        atrophy=min(0.8, float(rng.uniform(0.3, 0.6)) * amount),
+        bile=min(1.4, float(rng.uniform(0.7, 1.1)) * amount) if obstructs else 0.0,
+        stranding=min(0.7, float(rng.uniform(0.15, 0.45)) * amount),
         lobes=rng.normal(0, 0.38, (4, 3)),
     )
 
@@ -105,7 +107,7 @@ def with_tumour(gland: Gland, tumour: Tumour | None) -> Gland:
         bile = Bile(
             common=bile.common + 4.5 * tumour.bile,
             within=3.2 * tumour.bile,
-            gallbladder=bile.gallbladder * (1 + 0.35 * tumour.bile),
+            gallbladder=bile.gallbladder * (1 + 0.42 * tumour.bile),
         )
     return replace(gland, tail_widths=gland.tail_widths * (1 - tumour.atrophy * beyond), bile=bile)
 
@@ -128,6 +130,11 @@ def draw(space: Space, body: Body, tissue: Mapping[str, float], gland: Gland, tu
 def mass(space: Space, tissue: Mapping[str, float], gland: Gland, tumour: Tumour) -> None:
     """Paint the tumour: lobes around its place, spreading past the gland; call after the veins, which it encases."""
     middle = _place(gland, tumour.place)
+    around = space.ball(middle, 1.7 * tumour.radius)
+    if around is not None:
+        there = space.hu[around.box]
+        fat = (there > -160) & (there < -20)
+        space.paint(around, np.where(fat, there + tumour.stranding * (30 - there), there))
     level = tissue["pancreas"] + (tissue["tumour"] - tissue["pancreas"]) * tumour.contrast
     for lobe in tumour.lobes:
         at = middle + 0.8 * tumour.radius * lobe

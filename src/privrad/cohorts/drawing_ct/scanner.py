@@ -35,7 +35,7 @@ class Scanner:
 
 SCANNERS = (
     Scanner("A", 0.36, 3.0, 0.95, 13, 0.9, curved_table=True, signed=False, downwards=True, localizer=True, ras=True),
-    Scanner("B", 0.28, 2.5, 0.85, 16, 0.7, padding=-2000, names_padding=True),
+    Scanner("B", 0.28, 2.5, 0.85, 16, 0.7, padding=-2000, names_padding=True, ras=True),
     Scanner("C", 0.22, 5.0, 1.30, 10, 1.3, curved_table=True, padding=-2048, intercept=0, implicit=True,
             feet_first=True, downwards=True, ras=True),
     Scanner("D", 0.14, 4.0, 1.10, 12, 0.8, padding=0, names_padding=True, signed=False, intercept=-8192,
@@ -63,10 +63,10 @@ def draw_field(
     rng: np.random.Generator, *, scanner: Scanner, size: int, width: float, middle: float, tall: float
 ) -> Field:
     """The field of a patient `width` mm wide whose middle lies at y = `middle`; `tall` is the scale of z."""
-    across = 5 * round(width * rng.uniform(1.03, 1.16) / 5)
+    across = 5 * round(width * rng.uniform(1.03, 1.12) / 5)
     pixel = across / size
     thickness = round(max(scanner.thickness, scanner.coarse * pixel), 2)
-    top, bottom = tall * (118 + rng.normal(0, 7)), tall * (-104 + rng.normal(0, 7))
+    top, bottom = tall * (118 + rng.normal(0, 5)), tall * (-104 + rng.normal(0, 5))
     off = rng.normal(0, 0.012 * across, 2)
     return Field(
         size=size,

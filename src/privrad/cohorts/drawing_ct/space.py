@@ -182,7 +182,7 @@ def space(shape: tuple[int, int, int], *, start: Point, step: Point, bends: NDAr
 
 def draw_bends(rng: np.random.Generator) -> NDArray[np.float64]:
     """Slopes (radians a mm) and phases of the waves that bend each coordinate, [3, waves, 3]."""
-    bends = rng.uniform(0.025, 0.06, (3, _WAVES, 3)) * rng.choice([-1, 1], (3, _WAVES, 3))
+    bends: NDArray[np.float64] = rng.uniform(0.025, 0.06, (3, _WAVES, 3)) * rng.choice([-1, 1], (3, _WAVES, 3))
     bends[:, :, 2] = rng.uniform(0, 2 * math.pi, (3, _WAVES))
     return bends
 
@@ -194,14 +194,16 @@ def wave(points: Line, *, samples: int) -> NDArray[np.float64]:
     knots = np.stack([padded[k : k + len(at) - 1] for k in range(4)], axis=1)
     t = np.arange(samples) / samples
     weights = np.stack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3], axis=1)
-    line: NDArray[np.float64] = np.concatenate([np.einsum("sk,pkx->psx", 0.5 * weights, knots).reshape(-1, 3), at[-1:]])
+    pieces: NDArray[np.float64] = np.einsum("sk,pkx->psx", 0.5 * weights, knots).reshape(-1, 3)
+    line: NDArray[np.float64] = np.concatenate([pieces, at[-1:]])
     return line
 
 
 def _rotation(turn: float, tip: float) -> NDArray[np.float32]:
     about_z = np.array(((math.cos(turn), math.sin(turn), 0), (-math.sin(turn), math.cos(turn), 0), (0, 0, 1)))
     about_y = np.array(((math.cos(tip), 0, math.sin(tip)), (0, 1, 0), (-math.sin(tip), 0, math.cos(tip))))
-    return (about_y @ about_z).astype(np.float32)
+    both: NDArray[np.float32] = (about_y @ about_z).astype(np.float32)
+    return both
 
 
 def _bent(one: Volume, other: Volume, waves: NDArray[np.float64]) -> Volume:

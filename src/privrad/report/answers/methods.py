@@ -118,12 +118,13 @@ def output(account: Account) -> list[Answer]:
 def uncertainty(account: Account) -> list[Answer]:
     """How intervals are made."""
     redraws = setting(account, "evaluation", "redraws", form="count")
-    unit = account.experiment.evaluation.resample
+    of_images = account.experiment.evaluation.resample == "image"
+    redrawn = modality.of(account.experiment).units if of_images else "patients"
     told: Text = (
         shown.confidence(account),
         " intervals, from ",
         redraws,
-        f" bootstrap redraws of {unit}s that all models,",
+        f" bootstrap redraws of {redrawn} that all models,",
     )
     return [(*told, " findings and groups share. They speak of other test patients, not of other trainings.")]
 

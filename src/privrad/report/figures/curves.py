@@ -67,9 +67,9 @@ def reliability(tables: Measurements, *, width: float) -> Figure | None:
 
 
 def scores(tables: Measurements, *, width: float) -> Figure | None:
-    """The density of scores, of images with and without the finding; bins may be of different widths."""
+    """The density of scores, with and without the finding; bins may be of different widths."""
     table = of_bins(tables.scores)
-    labels = ("Score", "Density of the images with that label")
+    labels = ("Score", "Density of the scores with that label")
     return _panels(table, value="images", width=width, draw=_scores, labels=labels)
 
 

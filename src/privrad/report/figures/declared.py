@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
 
@@ -40,17 +40,23 @@ class Figured:
 
 
 AVERAGES = (
-    " on the test images against the privacy budget; bars and band are intervals. "
+    " on the test set against the privacy budget; bars and band are intervals. "
     "Dashed: without privacy; open and dotted: too few patients to be sure of. Cut-offs are Youden's and the same for "
     "all groups; "
 )
 CHOSEN = "The most and the least private training and the one without privacy; "
 
 
+def called(figured: Sequence[Figured], *, units: str) -> list[Figured]:
+    """The same figures, in which images are called `units`, such as scans."""
+    drawn = partial(tables.draw_groups, units=units)
+    return [replace(each, draw=drawn) if each.draw is tables.draw_groups else each for each in figured]
+
+
 def _cut(measured: Measurements) -> str:
-    """Which images the cut-offs come from."""
+    """Which patients the cut-offs come from."""
     rules = set(measured.metrics["rule"])
-    where = "validation" if "youden" in rules or "youden_test" not in rules else "the test images themselves"
+    where = "validation" if "youden" in rules or "youden_test" not in rules else "the test set itself"
     return f"they were chosen on {where}."
 
 
@@ -72,7 +78,7 @@ def _trainings(measured: Measurements) -> str:
 
 def _of_groups(measured: Measurements) -> str:
     averaged = several(measured)
-    said = f"Cases among the test images, AUROC{' averaged over findings' * averaged}, and accuracy difference (the "
+    said = f"Cases in the test set, AUROC{' averaged over findings' * averaged}, and accuracy difference (the "
     said += "paper's “statistical parity difference”: a group less the weighted mean of the others), by group and "
     said += "privacy budget. Sampling σ is the spread over redraws of patients"
     said += "; pooled σ, the paper's, also holds the spread between findings." if averaged else "."
@@ -93,7 +99,7 @@ def _of_column(key: str, column: str, *, paper: str) -> Figured:
         caption=_averages,
         draw=partial(averages.by_group, column=column),
         data=partial(averages.rows, column=column),
-        missing=f"No numbers by {column}: the test images do not have it, or their groups are too small.",
+        missing=f"No numbers by {column}: the test set does not have it, or its groups are too small.",
     )
 
 
@@ -114,7 +120,7 @@ FIGURES: tuple[Figured, ...] = (
         paper="Figure 3",
         kind="figure",
         caption=lambda measured: (
-            "AUROC of each finding on the test images against the privacy budget, with intervals; all panels share "
+            "AUROC of each finding on the test set against the privacy budget, with intervals; all panels share "
             "their axes. Dashed: without privacy." + _trainings(measured)
         ),
         draw=findings.draw,
@@ -130,7 +136,7 @@ FIGURES: tuple[Figured, ...] = (
         kind="figure",
         caption=_say(
             "Each point is a finding: its AUROC without privacy and with the largest finite budget, the drop between "
-            "them, and its cases among the test images. An interval says what other test patients would give for "
+            "them, and its cases in the test set. An interval says what other test patients would give for "
             "these findings; from so few points nothing follows for other findings."
         ),
         draw=scatter.draw,
@@ -190,7 +196,7 @@ FIGURES: tuple[Figured, ...] = (
         paper="",
         kind="figure",
         caption=_say(
-            "How the scores of images with and without each finding are spread: filled, the least private training; "
+            "How the scores with and without each finding are spread: filled, the least private training; "
             "outlined, the one without privacy."
         ),
         draw=curves.scores,

@@ -24,6 +24,7 @@ QUARTERS = {
 }  # fmt: skip
 PANELS = {"figure-2a": ("total",), "figure-4a": (*AGES, *QUARTERS), "figure-5a": ("female", "male")}
 DATASETS = {"uka_cxr": "Chest radiographs (UKA-CXR)", "pdac": "Abdominal CT (PDAC)"}
+UNITS = {"uka_cxr": "Images", "pdac": "Scans"}
 SIGMA = {"uka_cxr": "over redraws and findings", "pdac": "over three trainings"}
 ILLEGIBLE = words.DASH
 PARITY = "statistical_parity_difference"
@@ -150,15 +151,15 @@ def table(counts: pd.DataFrame, results: pd.DataFrame, *, width: float) -> Figur
         mine, held = counts[counts["dataset"] == name], results[results["dataset"] == name]
         groups = list(dict.fromkeys(mine["group"]))
         for start in range(0, len(groups), most):
-            blocks.append(_block(mine, held, groups[start : start + most], title=title))
+            blocks.append(_block(mine, held, groups[start : start + most], title=title, units=UNITS[name]))
     return grid.draw(blocks, width=width)
 
 
-def _block(counts: pd.DataFrame, results: pd.DataFrame, groups: Sequence[str], *, title: str) -> grid.Block:
+def _block(counts: pd.DataFrame, results: pd.DataFrame, groups: Sequence[str], *, title: str, units: str) -> grid.Block:
     number = counts.set_index(["split", "what", "group"])["n"].astype(float).to_dict()
     keys = zip(results["metric"], results["epsilon"], results["group"], strict=True)
     printed = dict(zip(keys, zip(results["mean_pct"], results["sd_pct"], strict=True), strict=True))
-    rows: list[list[grid.Cell]] = [["Images"]]
+    rows: list[list[grid.Cell]] = [[units]]
     for split, what in counts[["split", "what"]].drop_duplicates().itertuples(index=False, name=None):
         name = {"train": "Training", "test": "Test"}[split] if what == "all" else words.finding(what)
         rows.append([name, *(words.number(number.get((split, what, group), math.nan)) for group in groups)])

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from privrad.report import spreadsheet
-from privrad.report.figures.declared import FIGURES, Figured
+from privrad.report.figures.declared import FIGURES, Figured, called
 from privrad.report.figures.rows import handed_on
 from privrad.report.figures.style import notice, save
 from privrad.report.measurements import Measurements
@@ -24,14 +24,16 @@ def run(
     *,
     out: Mapping[str, Path],
     further: Mapping[str, Sequence[Figured]] | None = None,
+    units: str = "images",
 ) -> None:
     """Write `<key>.svg`, `<key>.pdf` and `<key>.csv` of each figure into each experiment's folder `out`.
 
-    `further` are an experiment's own figures beyond FIGURES. A figure for which there is nothing says why in words,
-    over a CSV with a head alone. What must not leave has to be hidden in `measured` before.
+    `further` are an experiment's own figures beyond FIGURES, `units` is what the images are called, such as scans. A
+    figure for which there is nothing says why in words, over a CSV with a head alone. What must not leave has to be
+    hidden in `measured` before.
     """
     for name, tables in measured.items():
-        for figured in (*FIGURES, *(further or {}).get(name, ())):
+        for figured in (*called(FIGURES, units=units), *(further or {}).get(name, ())):
             write(figured, tables, out=out[name])
 
 

@@ -18,7 +18,7 @@ AXES = {
     "reference_auroc": "AUROC without privacy",
     "drop": "Drop in AUROC with privacy",
     "auroc": "AUROC with privacy",
-    "cases": "Cases in the test images",
+    "cases": "Cases in the test set",
 }
 PANELS = {
     ("reference_auroc", "drop"): "auroc_vs_drop",

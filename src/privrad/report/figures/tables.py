@@ -68,8 +68,11 @@ def _trained(metrics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw_groups(tables: Measurements, *, width: float) -> Figure | None:
-    """Table 1: a column a group, side by side as far as the width allows; None when nothing was measured."""
+def draw_groups(tables: Measurements, *, width: float, units: str = "images") -> Figure | None:
+    """Table 1: a column a group, side by side as far as the width allows; None when nothing was measured.
+
+    `units` is what its images are called, such as scans.
+    """
     table = of_groups(tables)
     if table.empty:
         return None
@@ -79,10 +82,10 @@ def draw_groups(tables: Measurements, *, width: float) -> Figure | None:
     even = math.ceil(len(groups) / len(parts))
     parts = [groups[start : start + even] for start in range(0, len(groups), even)]
     averaged = several(tables)
-    return grid.draw([_groups_block(table, part, averaged=averaged) for part in parts], width=width)
+    return grid.draw([_groups_block(table, part, averaged=averaged, units=units) for part in parts], width=width)
 
 
-def _groups_block(table: pd.DataFrame, groups: Sequence[tuple[str, str]], *, averaged: bool) -> grid.Block:
+def _groups_block(table: pd.DataFrame, groups: Sequence[tuple[str, str]], *, averaged: bool, units: str) -> grid.Block:
     held = {(row["quantity"], row["finding"], row["arm"], row["group_by"], row["group"]): row for row in _dicts(table)}
     arms = {str(row["arm"]): float(row["epsilon"]) for row in _dicts(table[table["arm"] != ""])}
     findings = list(dict.fromkeys(table.loc[table["quantity"] == "cases", "finding"]))
@@ -91,7 +94,8 @@ def _groups_block(table: pd.DataFrame, groups: Sequence[tuple[str, str]], *, ave
         cells = (held.get((quantity, finding, arm, *group)) for group in groups)
         return [name, *(_cell(cell, averaged=averaged) for cell in cells)]
 
-    rows: list[list[grid.Cell]] = [["Test images"], *(line(count.capitalize(), count) for count in COUNTS)]
+    called = {"patients": "Patients", "images": units.capitalize()}
+    rows: list[list[grid.Cell]] = [["Test set"], *(line(called[count], count) for count in COUNTS)]
     rows += [["Cases"], *(line(words.finding(finding), "cases", finding) for finding in findings)]
     trained = (table["quantity"] == TRAININGS).any()
     below = {"auroc": "sampling σ" + " (pooled σ)" * averaged, TRAININGS: "σ between trainings"}
