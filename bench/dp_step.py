@@ -57,7 +57,7 @@ CASES = {
     "224": Case((224, 224), 16, 1.15, 9),
     "512": Case((512, 512), 8, 1.15, 7),
     "volume": Case((32, 56, 56), 8, 1.3, 5),
-    "volume_48": Case((24, 48, 48), 64, 1.3, 5, width=8, groups=4, threads=1),
+    "volume_48": Case((24, 48, 48), 16, 1.3, 5, width=8, groups=4, threads=1),
     "volume_224": Case((128, 224, 224), 1, 1.3, 1),
 }
 MEMORY_BOUND, NOISE_BOUND = 1.3, 0.35
