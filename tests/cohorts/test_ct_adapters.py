@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.cohorts.trees import (
     write_masses,
     write_panorama,
     write_pdac,
+    write_series,
 )
 
 
@@ -114,6 +116,25 @@ def test_each_refusal_of_a_scan_has_its_reason(tmp_path: Path) -> None:
     assert sum(out.refused.values()) + len(out.images) == len(rows)
 
 
+def test_a_series_stands_for_one_scan_whatever_its_slices_and_links_are_called(tmp_path: Path) -> None:
+    root = tmp_path / "pdac"
+    (root / "scans").mkdir(parents=True)
+    one, two = (write_series(root / "scans", patient=patient) for patient in ("P1", "P2"))
+    (root / "a.nii.gz").write_bytes(b"\x1f\x8b one volume")
+    (root / "b.nii.gz").symlink_to("a.nii.gz")
+    (root / "other").symlink_to("scans")
+    (root / "not_dicom.dcm").write_bytes(b"neither")
+    (root / "scans/cut.dcm").write_bytes((root / "scans" / one[0]).read_bytes()[:200])
+    taken = ["a.nii.gz", f"scans/{one[3]}", f"other/{two[0]}", "not_dicom.dcm", "scans/cut.dcm"]
+    again = ["b.nii.gz", f"scans/{one[5]}", f"scans/{two[1]}"]
+    rows = [pdac_row(scan, f"patient of {scan}") for scan in (*taken, *again)]
+    faulty = pdac_row(f"scans/{one[7]}", "first", pdac="unread")
+    pd.DataFrame([faulty, *rows]).to_csv(root / "pdac.csv", index=False)
+    out = run_ingest(cohort("pdac", root, PDAC_LABELS), tmp_path / "out")
+    assert set(out.images.index) == set(taken)
+    assert set(out.rejects) == {(faulty["scan"], "unknown_label"), *((scan, "duplicate_image") for scan in again)}
+
+
 def test_links_out_of_the_cohort_are_refused_for_folders_and_slices_too(tmp_path: Path) -> None:
     names = ("true", "inside", "folder", "slice", "broken", "volume.nii")
     root = write_pdac(tmp_path / "pdac", [pdac_row(name, name) for name in names])
@@ -125,7 +146,8 @@ def test_links_out_of_the_cohort_are_refused_for_folders_and_slices_too(tmp_path
     for name in ("true", "slice"):
         (root / name).mkdir()
         (root / name / "1.dcm").touch()
-    (root / "inside").symlink_to(root / "true")
+    shutil.copytree(root / "true", root / "named by nobody else")
+    (root / "inside").symlink_to(root / "named by nobody else")
     (root / "folder").symlink_to(elsewhere)
     (root / "slice/2.dcm").symlink_to(elsewhere / "1.dcm")
     (root / "broken").symlink_to(root / "nowhere")

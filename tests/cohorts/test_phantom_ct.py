@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +40,8 @@ def a_body(*, seed: int = 3, sex: str = "M", age: int = 60) -> abdomen.Body:
 
 def draw(*, tumour: bool, seed: int = 0, **changes: object) -> abdomen.Drawn:
     settings = {"scanner": abdomen.SCANNERS[1], "phase": "pancreatic", "size": 64} | changes
-    return abdomen.draw(a_body(), tumour=tumour, rng=np.random.default_rng(seed), **settings)  # type: ignore[arg-type]
+    settings = {"body": a_body(seed=3 + seed), "rng": np.random.default_rng(seed)} | settings
+    return abdomen.draw(tumour=tumour, **settings)  # type: ignore[arg-type]
 
 
 def change(*, seed: int = 0, **changes: object) -> np.ndarray:
@@ -177,6 +179,37 @@ def test_a_tumour_changes_its_own_place_only() -> None:
         assert rows.max() < 72
         assert columns.min() > 10
         assert columns.max() < 85
+
+
+def test_a_tumour_stays_in_its_place_and_grows() -> None:
+    middles, volumes = [], []
+    for scan, grown in ((0, 1.0), (1, 1.0), (2, 1.5)):
+        ill, well = (
+            draw(tumour=tumour, body=a_body(), rng=np.random.default_rng(scan), grown=grown) for tumour in (True, False)
+        )
+        planes, rows, columns = np.nonzero(np.abs(ill.hu.astype(int) - well.hu) > 30)
+        middle = np.median([columns, rows, planes], axis=1) * (ill.pixel, ill.pixel, ill.thickness)
+        middles.append(middle + np.array(ill.origin))
+        volumes.append(len(planes) * ill.pixel**2 * ill.thickness)
+    assert np.ptp(middles, axis=0).max() < 20  # mm, of which a voxel takes 6
+    assert volumes[1] == pytest.approx(volumes[0], rel=0.5)
+    assert volumes[2] > 1.5 * max(volumes[:2])
+
+
+def test_the_later_scans_of_a_patient_show_a_larger_tumour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn: list[tuple[int, float]] = []
+    true_draw = abdomen.draw
+
+    def noted(body: abdomen.Body, **settings: Any) -> abdomen.Drawn:
+        drawn.append((body.seed, settings["grown"]))
+        return true_draw(body, **settings)
+
+    monkeypatch.setattr(abdomen, "draw", noted)
+    phantom.run(a_phantom(patients=2, images_per_patient=(3, 3)), layout="pdac", seed=1, out=tmp_path / "out")
+    assert [seed for seed, _ in drawn[:3]] == [drawn[0][0]] * 3 != [seed for seed, _ in drawn[3:]]
+    for scans in (drawn[:3], drawn[3:]):
+        grown = [factor for _, factor in scans]
+        assert 1 == grown[0] < grown[1] < grown[2] < 3
 
 
 def test_a_tumour_is_dark_and_widens_the_duct_upstream() -> None:

@@ -1,16 +1,19 @@
-"""Small cohorts on disk, and ingest of them, for the tests of this folder. Images are empty files: none is opened."""
+"""Small cohorts on disk, and ingest of them, for the tests of this folder. Most images are empty files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from privrad import config
-from privrad.cohorts import ingest, mimic_cxr_jpg
+from privrad.cohorts import abdomen, ingest, mimic_cxr_jpg
+from privrad.cohorts.phantom_ct_files import Header, series
 
 KEY = bytes(range(32))
 UKA_LABELS = {"cardiomegaly": "heart", "congestion": "congestion"}
@@ -163,6 +166,18 @@ def write_pdac(root: Path, rows: Sequence[Mapping[str, str]]) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
     return root
+
+
+def write_series(folder: Path, *, patient: str) -> list[str]:
+    """A drawn CT scan as a series of DICOM slices; the names of its files."""
+    body = abdomen.draw_body(np.random.default_rng(1), sex="F", age=64)
+    made, rng = abdomen.SCANNERS[1], np.random.default_rng(2)
+    drawn = abdomen.draw(body, tumour=False, scanner=made, phase="portal", size=16, rng=rng)
+    header = Header(patient, "1", "F", 64, date(2015, 3, 1), made, "portal", ("trees",))
+    slices = {f"{patient}{name}": content for name, content in series(drawn, header=header, rng=rng)}
+    for name, content in slices.items():
+        (folder / name).write_bytes(content)
+    return list(slices)
 
 
 def ingest_pdac(folder: Path, rows: Sequence[Mapping[str, str]]) -> Outputs:

@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    XRayRadiationDoseSRStorage,
+)
 
 from privrad.imaging.series import read_series
 from tests.imaging.made_ct import CORONAL, body, ct_slice, write_series
@@ -83,6 +90,38 @@ def test_slices_turned_one_against_the_other_are_refused(tmp_path: Path) -> None
     assert refusal(tmp_path)[0] == "not_parallel"
 
 
+def test_slices_in_frames_of_their_own_are_refused(tmp_path: Path) -> None:
+    def edit(index: int, one: Dataset) -> None:
+        one.FrameOfReferenceUID = f"1.2.7.{index}"
+
+    write_series(tmp_path, body((6, 8, 8)), edit=edit)
+    reason, remedy = refusal(tmp_path)
+    assert reason == "differing_slices"
+    assert "6 frames of reference" in remedy
+
+
+def test_what_an_export_puts_beside_the_slices_is_set_aside(tmp_path: Path) -> None:
+    """A directory of the disc, a dose report as structured report and as a picture, caches of a file browser."""
+    write_series(tmp_path, body())
+    directory = Dataset()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
+    directory.FileSetID = "DISC"
+    directory.save_as(tmp_path / "DICOMDIR", enforce_file_format=True)
+    (tmp_path / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(600))
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    (tmp_path / "VERSION").write_text("1")
+    report = ct_slice(body()[0], position=(0, 0, 0), SOPClassUID=XRayRadiationDoseSRStorage, Modality="SR")
+    report.save_as(tmp_path / "report", enforce_file_format=True)
+    picture = ct_slice(body()[0], position=(0, 0, 0), SeriesInstanceUID="1.2.10", ImageType=["DERIVED", "SECONDARY"])
+    del picture.ImagePositionPatient, picture.RescaleSlope
+    picture.save_as(tmp_path / "picture", enforce_file_format=True)
+    np.testing.assert_array_equal(volume(read_series(tmp_path)), body())
+    assert refusal(tmp_path / "DICOMDIR")[0] == "secondary_image"
+
+
 def test_folders_without_slices(tmp_path: Path) -> None:
     assert "it has no files" in refusal(tmp_path)[1]
     (tmp_path / "below").mkdir()
@@ -90,7 +129,7 @@ def test_folders_without_slices(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     reason, remedy = refusal(tmp_path)
     assert reason == "no_ct_slices"
-    assert "none of them DICOM" in remedy
+    assert "none of them DICOM), and files in its 1 folder are not looked at" in remedy
 
 
 def test_messages_name_no_patient(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_the_planes_are_asked_for_once_and_in_turn() -> None:
 def test_values_that_are_not_finite(value: float) -> None:
     values = body().astype(np.float32)
     values[3, 4, 5] = value
-    with pytest.raises(Unreadable, match=r"^non_finite_image: .*export the scan again$"):
+    with pytest.raises(Unreadable, match=r"^non_finite_image: .*; write air \(-1024\) where nothing was scanned$"):
         ct.prepare(scan(values), size=(24, 20, 12), window=WINDOW)
 
 

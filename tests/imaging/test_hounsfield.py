@@ -66,14 +66,29 @@ def test_padding_is_air(tmp_path: Path, stored: int, signed: bool, elements: dic
 
 def test_padding_written_without_its_sign(tmp_path: Path) -> None:
     def edit(_: int, one: Dataset) -> None:
-        one.add_new("PixelPaddingValue", "US", 65535)  # -1 in the signed pixels, as HU -1025 + 1024
+        one.add_new("PixelPaddingValue", "US", 65036)  # -500 in the signed pixels, -900 HU
         pixels = np.frombuffer(one.PixelData, np.int16).copy()
-        pixels[:50] = -1
+        pixels[:50] = -500
         one.PixelData = pixels.tobytes()
-        one.RescaleIntercept = 0
+        one.RescaleIntercept = -400
 
     write_series(tmp_path, body() - 500, edit=edit)
     assert (volume(read_series(tmp_path)).reshape(9, -1)[:, :50] == AIR).all()
+
+
+@pytest.mark.parametrize("declared", [1024, 1064, 600, 2000])
+def test_padding_declared_as_tissue_punches_no_holes(tmp_path: Path, declared: int) -> None:
+    units = body()
+    units[:, 0, :6] = 0, 40, 41, -424, 976, 975
+    write_series(tmp_path, units, PixelPaddingValue=declared)
+    np.testing.assert_array_equal(volume(read_series(tmp_path)), units)
+
+
+def test_a_range_of_padding_ends_where_bodies_begin(tmp_path: Path) -> None:
+    units = body()
+    units[:, 0, :4] = -900, -501, -500, 40
+    write_series(tmp_path, units, PixelPaddingValue=-2000, PixelPaddingRangeLimit=1100)
+    np.testing.assert_array_equal(volume(read_series(tmp_path))[:, 0, :4], [[AIR, AIR, -500, 40]] * len(units))
 
 
 def test_stored_bits_that_do_not_begin_at_the_lowest(tmp_path: Path) -> None:

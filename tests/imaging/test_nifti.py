@@ -15,6 +15,7 @@ import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from privrad.imaging import ct
 from privrad.imaging.nifti import read_nifti
@@ -116,7 +117,26 @@ def test_sform_before_qform(save: Save) -> None:
         np.testing.assert_allclose(read_nifti(path).affine, expected, atol=1e-5)
     mirrored = save(qform_code=1, sform_code=0, **qform, pixdim=[-1, 2, 2.5, 4, 0, 0, 0, 0])
     np.testing.assert_allclose(read_nifti(mirrored).affine, expected @ np.diag([1, 1, -1, 1]), atol=1e-5)
-    np.testing.assert_allclose(read_nifti(save(qform_code=1, sform_code=2, **qform)).affine, LPS, atol=1e-5)
+    turned = qform | {"quatern_d": 1}
+    np.testing.assert_allclose(read_nifti(save(qform_code=1, sform_code=2, **turned)).affine, LPS, atol=1e-5)
+    np.testing.assert_allclose(read_nifti(save(qform_code=0, sform_code=2, **qform)).affine, LPS, atol=1e-5)
+
+
+@pytest.mark.parametrize("degrees", [-10, 0, 10])
+def test_a_sform_and_a_qform_that_disagree(save: Save, degrees: float) -> None:
+    """Mirrored or turned by a quarter they are refused, turned a little they are not."""
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_rotvec([0, degrees, 0], degrees=True).as_matrix()
+    for edit, taken in ((np.eye(4), True), (np.diag([-1, 1, 1, 1]), False), (np.eye(4)[[1, 0, 2, 3]], False)):
+        header = nibabel.Nifti1Header()
+        header.set_qform(edit @ turn @ RAS, code=1)
+        names = ("pixdim", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
+        path = save(qform_code=1, **{name: header[name] for name in names})
+        if taken:
+            np.testing.assert_allclose(read_nifti(path).affine, LPS, atol=1e-5)
+        else:
+            with pytest.raises(Unreadable, match=r"^no_orientation: its sform says LPS and its qform (RPS|PLS)"):
+                read_nifti(path)
 
 
 @pytest.mark.parametrize(("units", "factor"), [(0, 1), (2, 1), (10, 1), (1, 1000), (3, 0.001)])

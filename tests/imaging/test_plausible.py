@@ -26,6 +26,9 @@ NOT_CT = {
     "from 0 to 1": ((BODY + 1100) / 3000, "not_hounsfield"),
     "unit variance": ((BODY - BODY.mean()) / BODY.std(), "not_hounsfield"),
     "rescaled twice": (BODY - 1024, "not_hounsfield"),
+    "labels, padded": (np.where(np.indices(BODY.shape)[1] < 6, -1024, LABELS), "not_hounsfield"),
+    "magnetic resonance, padded": (np.where(BODY < -500, -1000, np.abs(BODY)), "not_hounsfield"),
+    "a brain alone": (np.where(BODY < -50, 0, BODY), "not_hounsfield"),
     "magnetic resonance": (np.abs(np.random.default_rng(0).normal(300, 200, BODY.shape)), "not_hounsfield"),
 }
 
@@ -46,7 +49,7 @@ CT = {
     "without air, but fat": np.where(BODY < -500, 40, BODY),
     "air of one value": np.where(BODY < -300, -1000, BODY),
     "padded far out": np.where(BODY < -980, -3024, BODY),
-    "mostly air": np.where(np.indices(BODY.shape)[2] < 44, -1000, 40),
+    "mostly air": np.select([np.indices(BODY.shape)[2] < 44, np.indices(BODY.shape)[2] < 45], [-1000, -500], 40),
     "smoothed to fractions": BODY + 0.25,
     "flat organs": np.where(BODY < -500, -1000, np.where(BODY < 0, -100, 50)),
 }

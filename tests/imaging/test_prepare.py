@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def volumes(*, shards: int = 1) -> dict[str, Any]:
 
 @pytest.fixture
 def scans(tmp_path: Path) -> dict[str, Any]:
-    """A NIfTI file, a folder of slices and one slice of a folder; and four that are refused."""
+    """A NIfTI file, a folder of slices, one slice of a folder, one of links within; and seven that are refused."""
     root = tmp_path / "scans"
     root.mkdir()
     nibabel.save(nibabel.Nifti1Image(body().T, np.diag([-2.0, -2.5, 4, 1])), root / "a.nii.gz")
@@ -170,6 +171,15 @@ def scans(tmp_path: Path) -> dict[str, Any]:
     write_series(root / "short", body()[:5])
     nibabel.save(nibabel.Nifti1Image(np.ones((8, 8, 8), np.uint8), np.diag([2.0, 2, 2, 1])), root / "labels.nii.gz")
     (root / "empty").mkdir()
+    write_series(tmp_path / "elsewhere", body(seed=3))
+    (root / "linked").mkdir()
+    for path in (tmp_path / "elsewhere").iterdir():
+        (root / "linked" / path.name).symlink_to(path)
+    (root / "linked/000").unlink()
+    shutil.copy(tmp_path / "elsewhere/000", root / "linked/000")
+    (root / "pool").mkdir()
+    for path in slices[:20]:
+        (root / "pool" / path.name).symlink_to(path)
     files = [
         "a.nii.gz",
         "folder",
@@ -179,6 +189,9 @@ def scans(tmp_path: Path) -> dict[str, Any]:
         "empty",
         "../scans",
         "..",
+        "linked",
+        "linked/000",
+        str(Path("pool", slices[3].name)),
     ]
     ids = [key(number) for number in range(len(files))]
     pd.DataFrame({"image_id": ids, "patient_id": ids}).to_parquet(tmp_path / "manifest.parquet", index=False)
@@ -190,9 +203,10 @@ def test_a_shard_of_scans_and_its_rejects(scans: dict[str, Any], tmp_path: Path)
     out, rejects = tmp_path / "shard", tmp_path / "rejects.csv"
     run(**scans, shard=0, **volumes(), out=out, rejects=rejects)
     images = open_shards([out])
-    assert images.image_ids == (key(0), key(1), key(2))
-    expected = [ct.prepare(scan(body(seed=seed)), size=(24, 20, 12), window=(-150, 250)) for seed in range(3)]
-    np.testing.assert_array_equal(images.take([0, 1, 2]), expected)
+    assert images.image_ids == (key(0), key(1), key(2), key(10))
+    values = [*(body(seed=seed) for seed in range(3)), body(seed=2)[:20]]
+    expected = [ct.prepare(scan(each), size=(24, 20, 12), window=(-150, 250)) for each in values]
+    np.testing.assert_array_equal(images.take([0, 1, 2, 3]), expected)
     with rejects.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["file"], row["reason"]) for row in rows] == [
@@ -201,6 +215,8 @@ def test_a_shard_of_scans_and_its_rejects(scans: dict[str, Any], tmp_path: Path)
         ("empty", "no_ct_slices"),
         ("../scans", "no_ct_slices"),
         ("..", "outside_root"),
+        ("linked", "outside_root"),
+        ("linked/000", "outside_root"),
     ]
     assert all(row["remedy"] for row in rows)
 
@@ -229,6 +245,7 @@ def test_a_size_of_the_other_modality(scans: dict[str, Any], tmp_path: Path) -> 
 def test_one_scan_to_nifti(tmp_path: Path, name: str) -> None:
     """What is written opens in other software, at the place in the patient where it was."""
     values, affine = np.full((24, 40, 48), -1000, np.int16), np.diag([2.0, 2.5, 4, 1])
+    values[:, 4:36, 7:41] = -100
     values[:, 5:35, 8:40] = 40
     values[15:18, 10:14, 30:36] = 250
     nibabel.save(nibabel.Nifti1Image(values.T, np.diag([-1.0, -1, 1, 1]) @ affine), tmp_path / "in.nii.gz")

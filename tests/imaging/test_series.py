@@ -300,6 +300,22 @@ def test_different_slices_at_one_place_are_refused(tmp_path: Path) -> None:
     assert "18 slices, of which up to 2" in remedy
 
 
+def test_two_phases_between_each_other_are_refused(tmp_path: Path) -> None:
+    """As one volume they would look even; acquisitions one after the other are one volume."""
+    half = positions(9) + np.array([0, 0, SPACING[0] / 2])
+    write_series(tmp_path / "two", body(), AcquisitionNumber=1)
+    write_series(tmp_path / "two", body()[::-1], places=half, prefix="late", AcquisitionNumber=2)
+    reason, remedy = refusal(tmp_path / "two")
+    assert reason == "doubled_slices"
+    assert "18 slices of 2 acquisitions" in remedy
+
+    def edit(index: int, one: Dataset) -> None:
+        one.AcquisitionNumber = [3, 1, 2][index // 3] if index != 4 else None
+
+    write_series(tmp_path / "one", body(), edit=edit)
+    np.testing.assert_array_equal(volume(read_series(tmp_path / "one")), body())
+
+
 def test_all_slices_at_one_place_are_refused(tmp_path: Path) -> None:
     write_series(tmp_path, body(), places=positions(1).repeat(9, axis=0))
     assert refusal(tmp_path)[0] == "doubled_slices"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedCTImageStorage, RLELossless, SecondaryCaptureImageStorage
 
+from privrad.imaging.read import read_scan
+from privrad.imaging.series import read_series
+from privrad.imaging.slices import read_header
 from tests.imaging.made import table
 from tests.imaging.made_ct import body, write_series
-from tests.imaging.outcome import refusal
+from tests.imaging.outcome import refusal, volume
 
 CT_SLICES = [
     "dcm4che/CT-JPEGLosslessSV1.dcm",
@@ -75,7 +79,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("not_hounsfield", {"RescaleSlope": 0}),
     ("not_hounsfield", {"RescaleSlope": "NaN"}),
     ("not_hounsfield", {"RescaleIntercept": "inf"}),
-    ("not_hounsfield", {"RescaleType": "US"}),
+    ("not_hounsfield", {"RescaleType": "HU_MOD"}),
+    ("not_hounsfield", {"RescaleType": "MGML"}),
     ("not_hounsfield", {"ModalityLUTSequence": [table(np.arange(8), first=0)[0]]}),
     ("unreadable_file", {"BitsAllocated": 32}),
     ("unreadable_file", {"BitsStored": 20}),
@@ -100,6 +105,12 @@ def test_headers_that_give_no_volume(tmp_path: Path, reason: str, elements: dict
     paths = write_series(tmp_path, body((3, 6, 8)), edit=edit)
     assert refusal(tmp_path)[0] == reason
     assert refusal(paths[0])[0] == reason
+
+
+@pytest.mark.parametrize("scale", ["US", "hu", "", None])
+def test_a_rescale_of_no_other_quantity_is_taken(tmp_path: Path, scale: str | None) -> None:
+    write_series(tmp_path, body(), RescaleType=scale)
+    np.testing.assert_array_equal(volume(read_series(tmp_path)), body())
 
 
 @pytest.mark.parametrize(
@@ -138,3 +149,21 @@ def test_no_prefix_of_a_slice_is_left_out(tmp_path: Path) -> None:
     for kept in range(0, len(whole), 7):
         path.write_bytes(whole[:kept])
         assert path.name in refusal(tmp_path)[1], kept
+
+
+def test_a_fault_of_ours_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_series(tmp_path, body((3, 6, 8)))[0]
+    monkeypatch.delattr("privrad.imaging.slices.image_type")
+    with pytest.raises(NameError):
+        read_header(path)
+    with pytest.raises(NameError):
+        read_scan(path)
+
+
+def test_why_a_header_is_damaged_can_be_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_series(tmp_path, body((3, 6, 8)))[0]
+    content = path.read_bytes()
+    path.write_bytes(content[:132] + b"\x08\x00\x05\x00??" + content[138:])
+    with caplog.at_level(logging.DEBUG, logger="privrad"):
+        assert refusal(path)[0] == "unreadable_file"
+    assert "Traceback" in caplog.text

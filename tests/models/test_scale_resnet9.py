@@ -193,8 +193,8 @@ def test_a_volume_slab_after_slab_is_the_volume(monkeypatch: pytest.MonkeyPatch,
         expected, found = layer(x), slabs.by_slabs(layer, x)
         assert torch.allclose(found, expected, rtol=0, atol=1e-14)
         target = made(1, *expected.shape)
-        gradients = [torch.autograd.grad((out * target).sum(), x)[0] for out in (expected, found)]
-        assert torch.allclose(*gradients, rtol=0, atol=1e-14)
+        ours, theirs = (torch.autograd.grad((out * target).sum(), x)[0] for out in (found, expected))
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-14)
 
 
 def test_a_volume_is_large_by_its_voxels_and_an_image_never() -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from privrad.privacy import convolution
+from privrad.models import scale_resnet9, slabs
+from privrad.privacy import convolution, layers
 from privrad.privacy.convolution import DIRECT, GHOST
 from privrad.privacy.gradients import MixedGradients
 from privrad.privacy.plan import Precision
@@ -69,6 +70,24 @@ def test_no_unit_exceeds_the_clipping_norm(method: str, dtype: torch.dtype, prec
         for seed in range(10):
             x, y = (value.to(dtype) for value in drawn(views, seed=seed))
             norm = norm_of(engine, 10.0 ** (seed % 4) * x, y)
+            assert norm <= CLIP
+            assert norm >= CLIP * (1 - 3e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("large", [64, slabs.LARGE_VOLUME])
+def test_no_unit_of_volumes_exceeds_the_clipping_norm(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, views: int, large: int
+) -> None:
+    monkeypatch.setattr(slabs, "LARGE_VOLUME", large)
+    monkeypatch.setattr(slabs, "PLANES", 4)
+    model = scale_resnet9.build(3, outputs=2, width=4, groups=2)
+    generator = torch.Generator().manual_seed(views)
+    with MixedGradients(model, loss=squared, clipping_norm=CLIP, views=views, precision=precision) as engine:
+        for size in ((9, 10, 11), (11, 9, 8)):
+            x = torch.randn(views, 1, *size, generator=generator)
+            norm = norm_of(engine, x, torch.full((views, 1), 100.0))
             assert norm <= CLIP
             assert norm >= CLIP * (1 - 3e-3)
 
@@ -176,6 +195,31 @@ def test_sums_in_bfloat16_are_the_float64_sums_of_the_network_that_rounds_so(met
     expected = by_loop(reference, x.to(torch.bfloat16).double(), y.double(), clip=CLIP, views=views)
     assert apart(found, expected) < 2e-3
     assert apart(found, expected) < 0.3 * apart(single, expected)
+
+
+@pytest.mark.parametrize("space", [(5, 6), (3, 5, 6)])
+def test_group_norm_of_bfloat16_is_computed_in_float32(space: tuple[int, ...]) -> None:
+    layer = nn.GroupNorm(2, 6)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in layer.parameters():
+        parameter.data.normal_(generator=generator)
+    x, g = (torch.randn(3, 6, *space, generator=generator).add(1).to(torch.bfloat16) for _ in range(2))
+    rule = layers.rule_of(layer, name="norm", choose=lambda _: layers.by_count)
+    with torch.no_grad():
+        out, saved = rule.forward(x)
+        at_input, found = rule.backward(saved, g, 3, to_input=True)
+    exact = nn.GroupNorm(2, 6).double()
+    exact.load_state_dict(layer.state_dict())
+    wide = x.double().requires_grad_()
+    passed = exact(wide)
+    assert torch.allclose(out.double(), passed, rtol=2**-8, atol=1e-5)
+    assert at_input is not None
+    assert torch.allclose(at_input.double(), torch.autograd.grad(passed, wide, g.double())[0], rtol=2**-8, atol=1e-5)
+    for unit, factors in enumerate(torch.eye(3)):
+        values = torch.autograd.grad(exact(x[unit : unit + 1].double()), list(exact.parameters()), g[[unit]].double())
+        for each, value in zip(found, values, strict=True):
+            assert apart(each.weigh(factors, None), value) < 1e-5
+            assert float(each.squares[unit]) == pytest.approx(float(value.square().sum()), rel=1e-5)
 
 
 def mixed(

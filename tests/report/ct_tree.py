@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -11,10 +12,13 @@ import pandas as pd
 from privrad import config
 from privrad.imaging import ct, shards
 from privrad.imaging.read import read_scan
+from tests.imaging import made_ct
 from tests.report import tree
 
 SIZE, WINDOW = (40, 36, 24), (-150.0, 250.0)
 SCANS, PATIENTS = 6, 200
+SERIES = "scan-1"
+"""The one scan that is a DICOM series in a folder; the others are NIfTI files."""
 SPACING = (4.0, 5.0, 6.0)
 STUDY = """\
   pancreas:
@@ -64,14 +68,15 @@ def _cohort(base: Path, private: Path, root: Path) -> None:
     ids = sorted(f"{int(number):032x}" for number in rng.integers(2**62, size=SCANS))
     manifest = pd.DataFrame({"image_id": ids, "patient_id": ids[::-1], "view": "", "age": 66.0, "sex": "M"})
     manifest["pdac"] = [row % 2 for row in range(SCANS)]
-    paths = pd.DataFrame({"image_id": ids, "path": [f"scan-{row}.nii.gz" for row in range(SCANS)]})
+    names = [SERIES if f"scan-{row}" == SERIES else f"scan-{row}.nii.gz" for row in range(SCANS)]
+    paths = pd.DataFrame({"image_id": ids, "path": names})
     root.mkdir()
-    for row in range(SCANS):
-        written(root / f"scan-{row}.nii.gz", rng)
+    for name in names:
+        (series if name == SERIES else written)(root / name, rng)
     for table, folder, file in ((manifest, base, "manifest"), (paths, private, "paths")):
         (folder / "ingest" / "private").mkdir(parents=True)
         table.to_parquet(folder / "ingest" / "private" / f"{file}.parquet")
-    volumes = [ct.prepare(read_scan(root / f"scan-{row}.nii.gz"), size=SIZE, window=WINDOW) for row in range(SCANS)]
+    volumes = [ct.prepare(read_scan(root / name), size=SIZE, window=WINDOW) for name in names]
     shard = base / "prepare" / "private" / "shard-000.safetensors"
     shards.write_shard(shard, pixels=np.stack(volumes), image_ids=ids, refused={"missing_slices": 2})
     tree.counted(base, role="private", patients=PATIENTS, findings=["pdac"])
@@ -79,11 +84,19 @@ def _cohort(base: Path, private: Path, root: Path) -> None:
 
 def written(path: Path, rng: np.random.Generator) -> None:
     """A scan of an abdomen in a NIfTI file, stored the other way round than it is prepared, in voxels of SPACING."""
-    affine = np.diag([*SPACING, 1.0])  # columns to the Right, rows to the front, planes to the head
-    columns, rows, slices = abdomen(rng).shape[::-1]
-    affine[:3, 3] = [-side * step / 2 for side, step in zip((columns, rows, slices), SPACING, strict=True)]
     stored = abdomen(rng).transpose(2, 1, 0)[::-1, ::-1]
-    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(stored), affine), path)  # type: ignore[no-untyped-call]
+    affine = np.diag([*SPACING, 1.0])  # columns to the right, rows to the front, planes to the head; NIfTI's axes
+    affine[:2, 3] = -np.multiply(stored.shape[:2], SPACING[:2]) / 2
+    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(stored), affine), path)
+
+
+def series(folder: Path, rng: np.random.Generator) -> None:
+    """Such a scan as a DICOM series, its files and numbers in no order, stored the same way round."""
+    drawn = abdomen(rng)[:, ::-1, ::-1]
+    corner = np.multiply(drawn.shape[:0:-1], SPACING[:2]) / 2  # DICOM's axes lead to the left and to the back
+    places = [(*corner, SPACING[2] * plane) for plane in range(len(drawn))]
+    turned: dict[str, Any] = {"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0], "PixelSpacing": [*SPACING[1::-1]]}
+    made_ct.write_series(folder, drawn, places=np.array(places), **turned)
 
 
 def abdomen(rng: np.random.Generator) -> np.ndarray:

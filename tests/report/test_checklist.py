@@ -105,7 +105,7 @@ class Ids(HTMLParser):
 def test_links_lead_to_sections_of_the_report(seeded: Made) -> None:
     built, _, papers = seeded
     out = built.results / "report.html"
-    with mock.patch.object(figures, "FIGURES", ()):
+    with mock.patch.object(figures, "FIGURES", ()), mock.patch.object(checklist, "of", return_value=papers):
         report.run(**built.arguments, out=out)
     ids = Ids(out.read_text(encoding="utf-8")).found
     for paper in papers:

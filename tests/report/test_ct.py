@@ -6,6 +6,8 @@ import html
 import io
 import math
 import re
+import shutil
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -30,28 +32,41 @@ OF_RADIOGRAPHS = re.compile(r"radiograph|frontal|pixels|equalised|identical|PNG|
 Written = tuple[tree.Tree, str]
 
 
-def written(built: tree.Tree, *, internal: bool = False) -> str:
-    out = built.results / "report.html"
-    with mock.patch.object(figures, "FIGURES", ()):
+def written(built: tree.Tree, *, internal: bool = False, papers: bool = False) -> str:
+    """The page without drawings and checklists, and without cards unless `papers`: these have tests of their own."""
+    out, none = built.results / "report.html", mock.Mock(return_value=[])
+    with (
+        mock.patch.object(figures, "FIGURES", ()),
+        mock.patch.object(checklist, "of", none),
+        mock.patch.object(cards, "of", cards.of if papers else none),
+    ):
         report.run(**built.arguments, out=out, internal=internal)
     return out.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """The page that stays in the hospital, of scans alone."""
     built = ct_tree.build(tmp_path_factory.mktemp("scans"))
-    return built, written(built)
+    manifest = pd.read_parquet(built.results / "pancreas/ingest/private/manifest.parquet")
+    rows = manifest[["image_id", "patient_id"]].assign(split="test", finding="pdac", label=manifest["pdac"], score=0.1)
+    for arm in ("eps-0.29", "eps-inf"):
+        folder = built.results / "pancreas/predict" / arm / "seed-0"
+        folder.mkdir(parents=True)
+        rows.to_parquet(folder / "predictions.parquet")
+    return built, written(built, internal=True)
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """The page that may leave, of radiographs and of scans."""
     built = ct_tree.build(tmp_path_factory.mktemp("both"), chest=True)
-    return built, written(built)
+    return built, written(built, papers=True)
 
 
 @pytest.fixture(scope="module")
 def held(scans: Written) -> Account:
-    return read(scans[0])
+    return leaving.shown(exact(scans[0]), internal=False)
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +74,9 @@ def card(held: Account) -> Paper:
     return cards.of(held, study="demo")[0]
 
 
-def read(built: tree.Tree) -> Account:
+def exact(built: tree.Tree) -> Account:
     experiment = built.study.experiments["pancreas"]
-    exact = account.read("pancreas", experiment, results=built.results, private=built.private, roots=built.roots)
-    return leaving.shown(exact, internal=False)
+    return account.read("pancreas", experiment, results=built.results, private=built.private, roots=built.roots)
 
 
 def pictures_of(text: str) -> list[np.ndarray]:
@@ -74,6 +88,11 @@ def pictures_of(text: str) -> list[np.ndarray]:
 def test_the_page_speaks_of_scans(scans: Written) -> None:
     text = html.unescape(text_of(scans[1]))
     assert not OF_RADIOGRAPHS.search(text)
+    assert not re.search(r"\bimages?\b", text.split("The study file")[0])
+    assert "Whoever sees a model and knows all other scans recognises" in text
+    assert "trained on that is recognised by who sees the model and knows all other scans" in text
+    assert "Training on the private cohort" in text
+    assert "used for training, validation and test" in text
     assert "Scored on CT scans: PDAC (pancreatic ductal adenocarcinoma)." in text
     way = "414 scans found Refused at ingest: missing file: 11 unknown label: 3 400 scans of 200 patients accepted "
     assert way + "Refused at preparation: missing slices: 2 6 scans prepared, 40 × 36 × 24 voxels" in text
@@ -97,70 +116,79 @@ def test_numbers_of_the_preparation_lead_to_the_study_file(scans: Written) -> No
             assert files.written(one) == one.text
 
 
-def test_a_pair_shows_the_middle_slices_of_one_scan_in_the_same_places(scans: Written) -> None:
+@pytest.mark.parametrize(("place", "name"), [(0, "scan-0.nii.gz"), (1, ct_tree.SERIES)], ids=["nifti", "dicom"])
+def test_a_pair_shows_the_middle_slices_of_one_scan_in_the_same_places(place: int, name: str, scans: Written) -> None:
     built, text = scans
-    found = pictures_of(text)
+    found = pictures_of(text.split('id="pancreas-missed"')[0])
     assert len(found) == 8
-    manifest = pd.read_parquet(built.results / "pancreas/ingest/private/manifest.parquet")
-    paths = pd.read_parquet(built.private / "pancreas/ingest/private/paths.parquet").set_index("image_id")["path"]
-    healthy = manifest[manifest["pdac"] == 0].sort_values("image_id").iloc[0]
-    scan = read_scan(built.roots["pancreas", "private"] / str(paths[healthy["image_id"]]))
+    before, after = found[2 * place : 2 * place + 2]
+    scan = read_scan(built.roots["pancreas", "private"] / name)
     prepared = ct.prepare(scan, size=ct_tree.SIZE, window=ct_tree.WINDOW)
-    given = {"lengths": cuts.lengths(scan), "longest": found[0].shape[1]}
+    given = {"lengths": cuts.lengths(scan), "longest": before.shape[1]}
     came = cuts.of_scan(scan, window=ct_tree.WINDOW, beside=prepared.shape)
-    for shown, expected in zip(found[:2], (came, cuts.middles(prepared)), strict=True):
+    for shown, expected in zip((before, after), (came, cuts.middles(prepared)), strict=True):
         np.testing.assert_array_equal(shown, cuts.montage(expected, **given))
-    assert np.corrcoef(found[0].ravel(), found[1].ravel())[0, 1] > 0.95
-    body = (found[0].max(axis=1) > 0).sum() / (found[0][:, : found[0].shape[1] // 3].max(axis=0) > 0).sum()
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.95
+    body = (before.max(axis=1) > 0).sum() / (before[:, : before.shape[1] // 3].max(axis=0) > 0).sum()
     assert body == pytest.approx(288 / 317, abs=0.05)  # the height of the scan beside the width of the body, in mm
 
 
-def test_a_private_scan_leaves_in_no_picture_and_stays_unopened(tmp_path: Path) -> None:
-    built = ct_tree.build(tmp_path, private=True)
-    for path in built.roots["pancreas", "private"].iterdir():
-        path.unlink()
-    assert pictures_of(written(built)) == []
+@pytest.mark.parametrize("place", [0, 1], ids=["nifti", "dicom"])
+def test_a_reader_of_ct_finds_everything_where_it_is_looked_for(place: int, scans: Written) -> None:
+    for shown in pictures_of(scans[1])[2 * place : 2 * place + 2]:
+        sides = (88 * 4, 88 * 4, 56 * 5)  # mm that the axial, coronal and sagittal cut are wide
+        edges = np.cumsum((0, *sides)) * (shown.shape[1] - 2 * cuts.GAP) / sum(sides)
+        axial, coronal, sagittal = (
+            cv2.blur(shown[:, round(start) + cuts.GAP * order : round(end) + cuts.GAP * order], (9, 9)).astype(int)
+            for order, (start, end) in enumerate(pairwise(edges))
+        )
+        middle, across = len(shown) // 2, axial.shape[1] // 2
+        assert axial[middle + 35, across] > 220 > axial[middle - 35, across]  # the spine lies below
+        assert axial[middle - 8, across - 40] > axial[middle - 8, across + 40] + 20  # the patient's right on the left
+        assert coronal[middle - 30, across - 40] > coronal[middle + 50, across - 40] + 20  # the head is above
+        assert sagittal[middle, round(0.75 * sagittal.shape[1])] > 220  # the back is on the right
 
 
-def test_a_private_scan_that_went_missing_is_named_by_its_id_alone(tmp_path: Path) -> None:
+def test_a_private_scan_leaves_in_no_picture_and_is_named_by_its_id_alone(tmp_path: Path) -> None:
     built = ct_tree.build(tmp_path, private=True)
-    for path in built.roots["pancreas", "private"].iterdir():
-        path.unlink()
-    with pytest.raises(Unreadable, match=r"missing_file: [0-9a-f]{32}: "), mock.patch.object(missed, "of"):
-        written(built, internal=True)
+    shutil.rmtree(built.roots["pancreas", "private"])
+    held = exact(built)
+    assert pictures.pairs(held.cohorts[0], experiment=held.experiment) == []
+    with pytest.raises(Unreadable, match=r"missing_file: [0-9a-f]{32}: "):
+        pictures.pairs(held.cohorts[0], experiment=held.experiment, internal=True)
 
 
 def test_a_scan_cut_short_is_named(tmp_path: Path) -> None:
     built = ct_tree.build(tmp_path)
-    for path in built.roots["pancreas", "private"].iterdir():
-        path.write_bytes(path.read_bytes()[:20_000])
-    with pytest.raises(Unreadable, match=r"unreadable_file: .*abdomen/scan-\d\.nii\.gz: "):
-        written(built)
+    held = exact(built)
+    series, nifti = (built.roots["pancreas", "private"] / name for name in (ct_tree.SERIES, "scan-0.nii.gz"))
+    for files, said in ((list(series.iterdir()), r"abdomen/scan-1: "), ([nifti], r"abdomen/scan-0\.nii\.gz: ")):
+        for file in files:
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+        with pytest.raises(Unreadable, match=f"unreadable_file: .*{said}"):
+            pictures.pairs(held.cohorts[0], experiment=held.experiment)
 
 
-def test_a_missed_scan_shows_its_middle_slices(tmp_path: Path) -> None:
-    built = ct_tree.build(tmp_path, private=True)
+def test_a_missed_scan_shows_its_middle_slices(scans: Written) -> None:
+    built, written_page = scans
     manifest = pd.read_parquet(built.results / "pancreas/ingest/private/manifest.parquet")
-    rows = manifest[["image_id", "patient_id"]].assign(split="test", finding="pdac", label=manifest["pdac"], score=0.1)
-    for arm in ("eps-0.29", "eps-inf"):
-        folder = built.results / "pancreas/predict" / arm / "seed-0"
-        folder.mkdir(parents=True)
-        rows.to_parquet(folder / "predictions.parquet")
-    case = missed.of(read(built), predictions=built.results / "pancreas/predict", count=1)[0]
+    case = missed.of(exact(built), predictions=built.results / "pancreas/predict", count=1)[0]
     assert joined(case.caption) == "PDAC overlooked"
     told = [joined(fact).striptags() for fact in case.facts]
     assert told[1:3] == ["Male, 66 years.", "Labelled with PDAC."]
     assert told[3].startswith("Scan ")
     row = manifest["image_id"].tolist().index(told[3].removeprefix("Scan "))
-    assert told[4] == f"File scan-{row}.nii.gz"
-    scan = read_scan(built.roots["pancreas", "private"] / f"scan-{row}.nii.gz")
+    assert told[4] == f"File {ct_tree.SERIES}"
+    assert row == 1
+    scan = read_scan(built.roots["pancreas", "private"] / ct_tree.SERIES)
     volume = ct.prepare(scan, size=ct_tree.SIZE, window=ct_tree.WINDOW)
     [shown] = pictures_of(f'src="{case.picture}"')
     expected = cuts.montage(cuts.middles(volume), lengths=cuts.lengths(scan), longest=shown.shape[1])
     np.testing.assert_array_equal(shown, expected)
-    text = html.unescape(text_of(written(built, internal=True)))
+    assert case.picture in written_page
+    text = html.unescape(text_of(written_page))
     assert "Missed cases" in text
-    assert "Middle slices: axial, coronal, sagittal. For readers inside the hospital." in text
+    assert "Middle slices: axial, coronal, sagittal. The head is up; on the left is the patient's right" in text
 
 
 def test_a_card_speaks_of_scans(card: Paper) -> None:

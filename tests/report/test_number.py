@@ -82,6 +82,21 @@ def test_a_hidden_value_is_shown_by_its_text() -> None:
     assert bare.text == words.DASH
 
 
+@pytest.mark.parametrize(
+    ("value", "text", "said"),
+    [("value", "withheld", "withheld"), ("mean", "too few", "too few"), ("value", "> 0.93", "withheld"),
+     ("ours", "withheld", "withheld"), ("value", "", words.DASH)],
+)  # fmt: skip
+def test_what_goes_with_a_hidden_value_is_hidden_and_not_missing(value: str, text: str, said: str) -> None:
+    facts = {"arm": "eps-1", value: float("nan"), f"{value}_shown": text, "sd": float("nan"), "n": 3}
+    facts |= {"images": float("nan"), "images_shown": ""}
+    told = {
+        column: number.of_table("x", "seeds.csv", facts, column, form="count", kind="suppressed").text
+        for column in ("sd", "n", "images")
+    }
+    assert told == {"sd": said, "n": "3", "images": words.DASH}
+
+
 def test_a_json_key_is_escaped_in_its_pointer() -> None:
     assert number.of_json("x.json", ("a/b", "c~d", 0), 1.5, kind="public").column == "/a~1b/c~0d/0"
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
 from privrad import files
-from privrad.report import account, accuracy, cards, fairness, figures, guarantees, leaving, shown, strips
+from privrad.report import account, accuracy, cards, fairness, figures, guarantees, leaving, sentences, shown, strips
 from privrad.report.account import Account
+from privrad.report.figures import saving
 from privrad.report.measurements import Measurements
 from privrad.report.tables import Cell, Table
 from tests.report import measured, tree
@@ -60,7 +63,7 @@ def test_the_number_of_a_single_finding_is_not_called_a_mean(read: Account) -> N
         assert "over findings" not in caption
         assert "mean auroc" not in " ".join([caption, *head(table)]).lower(), caption
     assert "Pooled sd" not in head(accuracy.by_model(read))
-    told = " ".join(shown.sentences(read))
+    told = " ".join(sentences.of(read))
     assert "an AUROC of" in told
     assert "mean AUROC" not in told
 
@@ -75,9 +78,46 @@ def test_the_summary_tells_of_all_trainings(read: Account) -> None:
     assert {number.file for number in said.numbers} == {"chest/evaluate/seeds.csv"}
     assert next(text(cell) for name, cell in cells.items() if "not fine-tuned" in name) == "–"
     assert "of the first training" in "".join(map(str, table.caption))
-    strictest = next(str(sentence) for sentence in shown.sentences(read) if "strictest" in sentence)
+    strictest = next(str(sentence) for sentence in sentences.of(read) if "strictest" in sentence)
     assert "the mean over its" in strictest
     assert f"{seeds['mean']['eps-1.06']:.3f}" in strictest
+
+
+@pytest.mark.parametrize("shares", [(0.02, 0.02, 0.02), (0.023, 0.02, 0.021)])
+def test_what_an_attacker_gains_is_said_over_all_trainings(shares: tuple[float, ...], read: Account) -> None:
+    models = []
+    for model in read.models:
+        held = dict(model.certificate)
+        if model.arm.name == "eps-1.06":
+            held["nominal_attacker"] = {"true_positive_rate": {"0.01": shares[model.seed]}}
+        models.append(replace(model, certificate=held))
+    told = guarantees.attacked(replace(read, models=tuple(models))).striptags().replace("\N{NO-BREAK SPACE}", " ")
+    span = "2 %" if len(set(shares)) == 1 else "2 % to 2.3 %"
+    assert f"at most {span} of those who did (ε = 1.06) or 9 % of those who did (ε = 8)." in told
+    assert "seed" not in told
+
+
+def test_a_figure_of_one_finding_is_no_average(ours: Measurements) -> None:
+    several = measured.build(arms=ARMS, findings=("pdac", "atelectasis_left"), groups=GROUPS)
+    titles = {key: each.titled(ours) for key, each in BY_KEY.items()}
+    assert [titles[key] for key in ("figure-2", "figure-4")] == ["Results", "Results by age"]
+    assert not [title for title in titles.values() if "verage" in title]
+    assert BY_KEY["figure-4"].titled(several) == "Average results by age"
+
+
+def test_groups_are_drawn_of_the_first_training_and_said_so(ours: Measurements) -> None:
+    said = BY_KEY["figure-4"].caption(ours)
+    assert said.endswith("All is of the first training.")
+    assert "open dots are further ones" not in said
+    assert BY_KEY["figure-2"].caption(ours).endswith("open dots are further ones.")
+
+
+def test_table_1_counts_what_the_study_has(ours: Measurements, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "FIGURES", (BY_KEY["table-1"],))
+    for units in ("images", "scans"):
+        figures.run({"pancreas": ours}, out={"pancreas": tmp_path / units}, units=units)
+        drawn = (tmp_path / units / "table-1.svg").read_text(encoding="utf-8")
+        assert (">Scans<" in drawn, ">Images<" in drawn) == (units == "scans", units == "images")
 
 
 def test_certificates_are_shown_with_epsilon_at_a_smaller_delta(read: Account) -> None:

@@ -59,6 +59,29 @@ def test_privacy_costs_accuracy_beyond_doubt(clone: Path) -> None:
     assert chosen.low.item() > 0
 
 
+@pytest.fixture(scope="module")
+def scans(clone: Path) -> pd.DataFrame:
+    table = pd.read_csv(clone / "results/demo/pancreas/evaluate/metrics.csv")
+    return table[(table.finding == "pdac") & (table.metric == "auroc")]
+
+
+def test_tumours_are_learned_from_scans_and_privacy_costs_accuracy(clone: Path, scans: pd.DataFrame) -> None:
+    value = scans[scans.group_by == "all"].set_index("arm").value
+    assert value["eps-inf"] > 0.9
+    assert value["eps-inf"] > value["eps-8"] > value["eps-1.06"]
+    table = pd.read_csv(clone / "results/demo/pancreas/evaluate/differences.csv")
+    overall = table[(table.finding == "pdac") & (table.group_by == "all") & (table.reference == "eps-inf")]
+    lost = overall.set_index("arm").low
+    assert lost["eps-8"] > 0
+    assert lost["eps-1.06"] > 0
+
+
+def test_scans_are_compared_by_quartiles_of_age(scans: pd.DataFrame) -> None:
+    bands = list(dict.fromkeys(scans.loc[scans.group_by == "age", "group"]))
+    assert len(bands) == 4
+    assert bands[-1].endswith(",inf)")
+
+
 def test_each_private_arm_was_trained_at_its_budget(clone: Path) -> None:
     for epsilon in (0.29, 0.54, 1.06, 2.04, 4.71, 7.89):
         path = clone / f"results/demo/chest/finetune/eps-{epsilon}/seed-0/certificate.json"

@@ -41,22 +41,25 @@ def draw(
     scanner: Scanner,
     phase: str,
     difficulty: float = 1.0,
+    grown: float = 1.0,
     size: int,
     rng: np.random.Generator,
 ) -> Drawn:
     """A scan of `size` rows and columns with as many slices as the scanner's thickness asks for.
 
+    A tumour stays in its place from one of the body's scans to the next; `grown` is its radius in shares of the first.
     Two calls with equal generators that differ by the tumour differ only in what the tumour does: the mass, the duct
     and the gland upstream of it, and the bile ducts that it obstructs.
     """
-    parts = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=6)]
+    parts = [np.random.default_rng(seed) for seed in rng.integers(2**63, size=4)]
     field = _field(body, scanner, size, parts[0])
     tissue = bodies.contrast(phase, timing=float(parts[1].uniform(-0.25, 0.25)))
-    lump = pancreas.draw_tumour(parts[3], difficulty=difficulty) if tumour else None
+    growth = np.random.default_rng([body.seed, 6])
+    lump = pancreas.draw_tumour(growth, difficulty=difficulty, grown=grown) if tumour else None
     healthy = pancreas.draw_gland(np.random.default_rng([body.seed, 4]), body=body)
     gland = pancreas.with_tumour(healthy, lump)
     bends = space.draw_bends(np.random.default_rng([body.seed, 5]))
-    seed, gap = int(parts[4].integers(2**31)), float(parts[4].uniform(1, 10))
+    seed, gap = int(parts[2].integers(2**31)), float(parts[2].uniform(1, 10))
     hu = np.empty((field.slices, size, size), np.int16)
     deep = max(1, _SLAB // size**2)
     for first in range(0, field.slices, deep):
@@ -72,7 +75,7 @@ def draw(
             pancreas.mass(slab, tissue, gland, lump)
         frame.bones(slab, body)
         frame.table(slab, body, curved=scanner.curved_table, gap=gap)
-        _expose(slab.hu, scanner, field, body, parts[5])
+        _expose(slab.hu, scanner, field, body, parts[3])
         hu[first : first + count] = np.rint(np.clip(slab.hu, -1024, 3071, out=slab.hu), out=slab.hu)
     return Drawn(hu, _origin(field), field.pixel, field.thickness, _kept(scanner, size))
 

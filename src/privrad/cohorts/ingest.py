@@ -9,7 +9,17 @@ from pathlib import Path
 import pandas as pd
 
 from privrad import config, files
-from privrad.cohorts import covid_cxr, identity, mimic_cxr_jpg, msd_pancreas, nih_cxr14, panorama, pdac, uka_cxr
+from privrad.cohorts import (
+    covid_cxr,
+    identity,
+    mimic_cxr_jpg,
+    msd_pancreas,
+    nih_cxr14,
+    panorama,
+    pdac,
+    same_scan,
+    uka_cxr,
+)
 from privrad.cohorts import manifest as manifests
 from privrad.cohorts import rows as source
 from privrad.cohorts.tables import CohortError
@@ -47,7 +57,9 @@ def run(
         raise CohortError(f"cohort {cohort.id}: folder {root} is missing; correct cohorts.*.root in the study file")
     manifests.schema(findings)
     rows = ADAPTERS[cohort.layout](cohort, findings=findings, root=root)
-    rows = source.checked(rows, root=root, folders=cohort.layout in LAYOUTS["ct"])
+    scans = cohort.layout in LAYOUTS["ct"]
+    rows = source.checked(rows, root=root, folders=scans)
+    rows = same_scan.refused(rows, root=root) if scans else rows
     counts = manifests.refused(rows)
     taken = rows[rows["reason"] == ""]
     if taken.empty:

@@ -23,7 +23,7 @@ REMEDIES = {
     "unknown_label": "Correct the label to one that the layout knows, or remove the row.",
     "missing_value": "Fill in image, patient, study and every finding.",
     "patient_with_two_sexes": "Correct the sex, or tell apart the people who share this patient id.",
-    "duplicate_image": "Keep one row of each image; the first one was taken.",
+    "duplicate_image": "Keep one row of each image, of CT slices one of each series; the first one was taken.",
     "implausible_age": "Write the age in years, 0 to 120, or leave it blank.",
     "unknown_sex": "Write F or M, or leave it blank.",
     "unknown_bedside": "Write yes or no, or leave it blank.",

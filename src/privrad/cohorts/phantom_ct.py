@@ -25,6 +25,7 @@ _YOUNGEST, _OLDEST = 30, 90
 _SPLITS = ("train", "train", "train", "validation", "test")  # by turns: 975, 325 and 325 of 1,625
 _PHASES = (0.2, 0.35, 0.45)  # shares of abdomen.PHASES
 _NIFTI = 0.5  # share of the scans
+_DOUBLES = 132.0  # days in which a tumour's volume doubles: about the mean of untreated patients
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ def _write_scan(
         scanner=examination.scanner,
         phase=examination.phase,
         difficulty=examination.difficulty,
+        grown=2 ** ((examination.day - patient.examinations[0].day).days / (3 * _DOUBLES)),
         size=phantom.size,
         rng=rng,
     )

@@ -52,12 +52,12 @@ def nifti(drawn: Drawn, *, header: Header) -> bytes:
             affine[:3, axis] *= -1
             hu = np.flip(hu, 2 - axis)
     values = np.ascontiguousarray(hu).astype("<i2")
-    head = Nifti1Header(endianness="<")  # type: ignore[no-untyped-call]
-    head.set_data_dtype(values.dtype)  # type: ignore[no-untyped-call]
-    head.set_data_shape(values.shape[::-1])  # type: ignore[no-untyped-call]
-    head.set_qform(_LPS_TO_RAS @ affine, code=1)  # type: ignore[no-untyped-call]
-    head.set_sform(_LPS_TO_RAS @ affine, code=1)  # type: ignore[no-untyped-call]
-    head.set_xyzt_units("mm", "sec")  # type: ignore[no-untyped-call]
+    head = Nifti1Header(endianness="<")
+    head.set_data_dtype(values.dtype)
+    head.set_data_shape(values.shape[::-1])
+    head.set_qform(_LPS_TO_RAS @ affine, code=1)
+    head.set_sform(_LPS_TO_RAS @ affine, code=1)
+    head.set_xyzt_units("mm", "sec")
     head["vox_offset"], head["scl_slope"], head["scl_inter"], head["magic"] = 352, 1, 0, b"n+1"
     return gzip.compress(head.binaryblock + bytes(4) + values.tobytes(), _FAST, mtime=0)
 

@@ -83,6 +83,10 @@ def _only(groups: Sequence[Group], others: Sequence[Other]) -> Group:
     if not left:
         _refuse_none(others)
     if len(left) > 1 and not several and len({group[0].series for group in left}) == 1:
+        frames = len({group[0].frame for group in left})
+        if frames > 1:
+            remedy = f"one series of {len(left)} slices, in {frames} frames of reference; export it in one"
+            raise Unreadable("differing_slices", f"{remedy}, or their places cannot be compared")
         remedy = f"one series of {len(left)} slices, no two of them parallel; export it as parallel slices"
         raise Unreadable("not_parallel", remedy)
     if len(left) > 1:
@@ -107,7 +111,9 @@ def _refuse_none(others: Sequence[Other]) -> NoReturn:
     if len(reasons) == 1:
         raise next(other.error for other in others if other.error.reason in reasons)
     met = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none of them DICOM"
-    remedy = f"of its {len(others)} files none is a CT slice ({met}); name the folder of the slices itself"
+    below = sum(entry.is_dir() for entry in others[0].path.parent.iterdir())
+    beside = f", and files in its {below} folder{'s' * (below != 1)} are not looked at" if below else ""
+    remedy = f"of its {len(others)} files none is a CT slice ({met}){beside}; name the folder of the slices itself"
     raise Unreadable("no_ct_slices", remedy)
 
 

@@ -108,7 +108,9 @@ def _in_window(plane: np.ndarray, window: Window, *, parts: int) -> np.ndarray:
 
 def _as_floats(plane: np.ndarray, *, padding: float) -> np.ndarray:
     if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-        raise Unreadable("non_finite_image", "some voxels are not finite numbers; export the scan again")
+        raise Unreadable(
+            "non_finite_image", "some voxels are not finite numbers; write air (-1024) where nothing was scanned"
+        )
     values = plane.astype(np.float64)
     values[values > MOST] = padding
     return values

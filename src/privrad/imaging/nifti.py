@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
+from nibabel.orientations import aff2axcodes
 from nibabel.spatialimages import HeaderDataError
 
 from privrad.imaging.scan import Scan, is_orthogonal
@@ -18,6 +19,8 @@ from privrad.imaging.unreadable import Unreadable
 
 GZIP = b"\x1f\x8b"
 LONGEST_HEADER = 544
+APART = 0.5
+"""The least cosine between an axis of the sform and the same of the qform."""
 _SIZES: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
 _SINGLE, _PAIR = (b"n+1\0", b"n+2\0"), (b"ni1\0", b"ni2\0")
 _MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
@@ -45,8 +48,9 @@ def read_nifti(path: Path) -> Scan:
 
     The planes are those of the third stored axis, with the file's slope and intercept applied; they come one by one, so
     that no more than one is in memory. The sform gives the axes where its code is above 0, else the qform, as the
-    standard says, in the unit of length that the header names. Raises Unreadable for a file that holds several
-    volumes, colours, vectors or complex numbers, only a header, no orientation or sheared axes, or that is damaged.
+    standard says, in the unit of length that the header names; where both have codes and an axis of theirs stands
+    more than 60 degrees apart, nobody can tell which is right. Raises Unreadable for that and for a file that holds
+    several volumes, colours, vectors or complex numbers, only a header, no orientation or sheared axes, or is damaged.
     """
     with _opened(path) as stream:
         header = _header(stream.read(LONGEST_HEADER))
@@ -119,7 +123,24 @@ def _affine(header: Any) -> np.ndarray:
     if not usable:
         axes = np.array2string(affine[:3, :3], precision=4, separator=", ").replace("\n", "")
         raise Unreadable("unusable_axes", f"its axes {axes} are sheared or flat; convert the scan again from DICOM")
+    if header["sform_code"] > 0 and header["qform_code"] > 0:
+        _check_agree(header)
     return affine
+
+
+def _check_agree(header: Any) -> None:
+    """Refuse a qform whose axes run elsewhere than those of the sform: one mirrors or turns the patient."""
+    sform = np.asarray(header.get_sform(), dtype=np.float64)[:3, :3]
+    try:
+        qform = _qform(header)[:3, :3]
+    except Unreadable:
+        return
+    with np.errstate(all="ignore"):
+        cosines = (sform * qform).sum(axis=0) / np.linalg.norm(sform, axis=0) / np.linalg.norm(qform, axis=0)
+    if (cosines < APART).any():
+        told = " and its qform ".join("".join(map(str, aff2axcodes(np.pad(axes, (0, 1))))) for axes in (sform, qform))
+        remedy = f"its sform says {told}, so that nobody can tell left from right; convert it again from DICOM"
+        raise Unreadable("no_orientation", remedy)
 
 
 def _stored_affine(header: Any) -> np.ndarray:
@@ -128,6 +149,10 @@ def _stored_affine(header: Any) -> np.ndarray:
     if header["qform_code"] <= 0:
         remedy = "neither its sform nor its qform has a code, so that nobody can tell left from right; convert it again"
         raise Unreadable("no_orientation", remedy)
+    return _qform(header)
+
+
+def _qform(header: Any) -> np.ndarray:
     header["pixdim"][0] = -1 if header["pixdim"][0] < 0 else 1
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)

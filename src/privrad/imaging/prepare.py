@@ -42,7 +42,7 @@ def run(
     """
     if not 0 <= shard < image.shards:
         raise ValueError(f"shard is {shard}; with {image.shards} shards it must lie between 0 and {image.shards - 1}")
-    shape, prepare = _preparation(image, modality)
+    shape, prepare = _preparation(image, modality, root=root)
     wanted = _images(manifest, paths, shard=shard, shards=image.shards)
     refusals: list[tuple[str, str, str]] = []
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -60,14 +60,15 @@ def run(
 
 
 def _preparation(
-    image: config.Image, modality: config.Modality
+    image: config.Image, modality: config.Modality, *, root: Path
 ) -> tuple[tuple[int, ...], Callable[[Path], np.ndarray]]:
     """The shape of one prepared image, and what makes it of a file."""
     size, window = image.size, image.window
     if modality == "radiograph" and isinstance(size, int):
         return (size, size), lambda path: radiograph.prepare(read_radiograph(path), size=size)
     if modality == "ct" and isinstance(size, tuple) and window is not None:
-        return size[::-1], lambda path: ct.prepare(read_scan(path), size=size, window=window)
+        home = root.resolve()
+        return size[::-1], lambda path: ct.prepare(read_scan(path, within=home), size=size, window=window)
     raise ValueError(f"image.size {size} and image.window {window} are not for modality {modality}")
 
 
@@ -125,7 +126,7 @@ def locate(root: Path, path: object) -> Path:
         raise Unreadable("outside_root", "the path goes through links in a circle; mend them") from None
     if Path(text).is_absolute() or not file.is_relative_to(base):
         raise Unreadable("outside_root", "the path leaves the cohort's root; enter one relative to it and within it")
-    return file
+    return base / text
 
 
 def _images(manifest: Path, paths: Path, *, shard: int, shards: int) -> list[tuple[str, object]]:

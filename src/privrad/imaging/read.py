@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,7 @@ __all__ = ["Unreadable", "read_radiograph", "read_scan"]
 
 _PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 _BARE_GROUPS = (b"\x02\x00", b"\x08\x00")
+log = logging.getLogger("privrad")
 
 
 def read_radiograph(path: Path) -> np.ndarray:
@@ -36,13 +38,14 @@ def read_radiograph(path: Path) -> np.ndarray:
         return _read(stream)
 
 
-def read_scan(path: Path) -> Scan:
+def read_scan(path: Path, *, within: Path | None = None) -> Scan:
     """Read one CT scan: a NIfTI file, a folder of DICOM slices, or one DICOM file, which names its series.
 
+    With `within`, a folder without links in its own path, slices that a link leads to outside of it are refused.
     Raises Unreadable for every other content; so do the scan's planes, for a fault that is met only there.
     """
     with _refusing():
-        scan = _reader(path)
+        scan = _reader(path, within)
     return replace(scan, planes=lambda: _guarded(scan))
 
 
@@ -53,10 +56,10 @@ def _guarded(scan: Scan) -> Iterator[np.ndarray]:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Turn whatever goes wrong while a file is read into Unreadable."""
+    """Turn whatever goes wrong while a file is read into Unreadable, but for what no file can cause."""
     try:
         yield
-    except Unreadable:
+    except (Unreadable, NameError, ImportError):
         raise
     except (FileNotFoundError, NotADirectoryError):
         raise Unreadable("missing_file", "there is no such file; restore it or correct its path in the table") from None
@@ -66,6 +69,7 @@ def _refusing() -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror:
             remedy = f"{error.strerror}; make it a file that this account may read"
             raise Unreadable("unreadable_file", remedy) from None
+        log.debug("a file that is refused", exc_info=True)
         raise Unreadable("unreadable_file", f"{_first_line(error)}; export or copy the file again") from error
 
 
@@ -81,15 +85,15 @@ def _read(stream: BinaryIO) -> np.ndarray:
     raise Unreadable("unknown_format", "it is neither DICOM nor PNG nor JPEG; export the image as one of them")
 
 
-def _reader(path: Path) -> Scan:
+def _reader(path: Path, within: Path | None) -> Scan:
     if path.is_dir():
-        return read_series(path)
+        return read_series(path, within=within)
     with path.open("rb") as stream:
         head = stream.read(LONGEST_HEADER)
     if head.startswith(GZIP) or is_nifti(head):
         return read_nifti(path)
     if _is_bare(head) or head[128:132] == b"DICM":
-        return read_series(path)
+        return read_series(path, within=within)
     remedy = "it is neither NIfTI nor DICOM; name a NIfTI file, a folder of DICOM slices or one of them"
     raise Unreadable("unknown_format", remedy)
 

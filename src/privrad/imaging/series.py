@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,20 +20,22 @@ SAME = 0.01
 """Millimetres along the normal within which two slices lie at one place."""
 
 
-def read_series(path: Path) -> Scan:
+def read_series(path: Path, *, within: Path | None = None) -> Scan:
     """The one CT volume in a folder of DICOM files (not below it), or the one that the named file is a slice of.
 
     Localizers, projections, captured screens, other modalities and files that are not DICOM are set aside, and what is
     derived where originals are beside it. Slices are sorted by position along their normal. Hounsfield units are those
     of each slice's own rescale; padding is air, -1024. Of slices at one place with identical pixels one is kept. The
     planes are int16 or float32, those of the files as they are where the stack is even and upright; otherwise float32,
-    resampled as `geometry.lay` says. Headers are read now, pixels when the planes are, a few at a time. Raises
-    Unreadable where no volume, or more than one, can be told; a missing folder raises FileNotFoundError.
+    resampled as `geometry.lay` says. With `within`, a file that a link leads to outside that folder is refused. Headers
+    are read now, pixels when the planes are, a few at a time. Raises Unreadable where no volume, or more than one, can
+    be told; a missing folder raises FileNotFoundError.
     """
     named = None if path.is_dir() else path
-    slices = choose([read_header(file) for file in _files(path)], named=named)
+    slices = choose([read_header(file) for file in _files(path, within)], named=named)
     _check_alike(slices)
     slices = _in_order(slices)
+    _check_acquisitions(slices)
     if len(slices) < 2:
         raise Unreadable("too_few_slices", "one slice is no volume; name the folder of the whole series")
     first = slices[0]
@@ -45,7 +48,7 @@ def read_series(path: Path) -> Scan:
     return Scan(grid.shape, grid.affine, lambda: _planes(slices, grid))
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, within: Path | None) -> list[Path]:
     """The files of a folder, or of that which a file lies in, but for hidden ones."""
     if not path.is_dir():
         path.open("rb").close()
@@ -55,7 +58,17 @@ def _files(path: Path) -> list[Path]:
         below = sum(entry.is_dir() for entry in folder.iterdir())
         remedy = f"it has no files, and {below} folder{'s' * (below != 1)}; name the folder of the slices itself"
         raise Unreadable("no_ct_slices", remedy)
+    if within is not None:
+        _check_links(files, within)
     return files
+
+
+def _check_links(files: Sequence[Path], within: Path) -> None:
+    for file in files:
+        if file.is_symlink() and not file.resolve().is_relative_to(within):
+            raise Unreadable(
+                "outside_root", f"{file.name} is a link that leads outside the cohort's root; copy it there"
+            )
 
 
 def _check_alike(slices: Sequence[Slice]) -> None:
@@ -87,6 +100,15 @@ def _in_order(slices: Sequence[Slice]) -> list[Slice]:
         elif np.abs(along[index] - along[last]).max() > SAME or not _same_pixels(kept[-1], slices[index]):
             _refuse_doubled(along[:, 2])
     return kept
+
+
+def _check_acquisitions(slices: Sequence[Slice]) -> None:
+    """Refuse acquisitions that lie one between the other, such as two phases of contrast at shifted places."""
+    turns = [number for number, _ in itertools.groupby(one.acquisition for one in slices if one.acquisition)]
+    if len(turns) > len(set(turns)):
+        met = f"{len(slices)} slices of {len(set(turns))} acquisitions lie one between the other"
+        remedy = f"{met} (phases or times in one series); export each as a series of its own"
+        raise Unreadable("doubled_slices", remedy)
 
 
 def _same_pixels(one: Slice, other: Slice) -> bool:

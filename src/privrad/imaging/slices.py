@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from dataclasses import dataclass
@@ -26,11 +27,15 @@ _KEYWORDS = [
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "ModalityLUTSequence"),
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept"),
-    "RescaleType",
+    *("RescaleType", "AcquisitionNumber"),
 ]
 _TAGS = [tag(keyword) for keyword in _KEYWORDS]
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED = 0xFFFFFFFF
+_SCALES = ("", "HU", "US")
+"""The rescale types taken as Hounsfield units: that of CT where none is given, and the unspecified one, whose values
+`plausible.check` judges; others name another quantity, or units with a material taken out (HU_MOD)."""
+log = logging.getLogger("privrad")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Slice:
     series: str
     number: str
     frame: str
+    acquisition: str
     image_type: tuple[str, ...]
     rows: int
     columns: int
@@ -78,7 +84,10 @@ def read_header(path: Path) -> Slice | Other:
             return _read(path, stream)
     except Unreadable as error:
         raise Unreadable(error.reason, f"{path.name}: {error.remedy}") from None
+    except (NameError, ImportError):
+        raise
     except Exception as error:
+        log.debug("%s", path.name, exc_info=True)
         what = error.strerror if isinstance(error, OSError) and error.strerror else "its DICOM header is damaged"
         remedy = f"{path.name}: {what}; copy or export the file again, or take it out of the folder"
         raise Unreadable("unreadable_file", remedy) from error
@@ -156,6 +165,7 @@ def _slice(path: Path, file: FileDataset, stream: BinaryIO) -> Slice:
         series=text(file, "SeriesInstanceUID"),
         number=text(file, "SeriesNumber"),
         frame=text(file, "FrameOfReferenceUID"),
+        acquisition=text(file, "AcquisitionNumber"),
         image_type=image_type(file),
         rows=rows,
         columns=columns,
@@ -177,7 +187,7 @@ def _check_picture(file: FileDataset) -> None:
     if kind not in ("", *GREY) or (colours and colours[0] != 1):
         raise Unreadable("colour_image", f"its pixels are {kind or 'of several colours'}; name the grey slices")
     scale = text(file, "RescaleType").upper()
-    if scale not in ("", "HU"):
+    if scale not in _SCALES:
         remedy = f"its rescale gives {scale!r}, not HU; export slices in Hounsfield units"
         raise Unreadable("not_hounsfield", remedy)
     if "ModalityLUTSequence" in file and file.ModalityLUTSequence:

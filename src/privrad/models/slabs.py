@@ -25,8 +25,8 @@ def is_large(shape: Sequence[int]) -> bool:
 def by_slabs(layer: Layer, x: Tensor) -> Tensor:
     """`layer(x)` for volumes [n, channels, d, h, w], slab after slab; its input is all that is kept for the gradient.
 
-    `layer` must have no parameters, and give planes that depend on no plane but their own or, of each two from the
-    first on, the pair.
+    `layer` must have no parameters, must not work in place, and must give planes that depend on no plane but their own
+    or, of each two from the first on, the pair.
     """
     return cast(Tensor, _BySlabs.apply(x, layer))  # type: ignore[no-untyped-call]
 

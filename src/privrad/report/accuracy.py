@@ -131,7 +131,7 @@ def _tested(account: Account, label: Text, rows: list[Facts], *, named: bool) ->
         tests = ("p_bootstrap", "p_delong") if named else ("p_bootstrap_holm", "p_delong_holm", "p_hanley_mcneil")
         values: list[Given] = [measured(account, "significance.csv", row, test, form="p") for test in tests]
         reference: list[Given] = [arm(account, str(row["reference"]), short=True)] if named else []
-        said = [_verdict(row[verdict]) for verdict in ("noninferior", "equivalent")]
+        said = [_verdict(row, verdict) for verdict in ("noninferior", "equivalent")]
         made.append([label, *reference, estimate(account, "significance.csv", row), *values, *said])
     return made
 
@@ -145,8 +145,10 @@ def _tests(account: Account, caption: str | Text, rows: list[list[Given]], *, na
     return table(caption, head, rows, source=f"{account.evaluate}/significance.csv")
 
 
-def _verdict(value: object) -> str:
-    return words.DASH if words.absent(value) else "yes" if str(value) == "True" else "not demonstrated"
+def _verdict(row: Facts, name: str) -> str:
+    if words.absent(row[name]):
+        return number.hidden(row, name) or words.DASH
+    return "yes" if str(row[name]) == "True" else "not demonstrated"
 
 
 def validation(account: Account) -> Table:
@@ -159,7 +161,7 @@ def validation(account: Account) -> Table:
         if row is not None:
             lost = estimate(account, "validation.csv", row)
             counts = [measured(account, "validation.csv", row, name, form="count") for name in ("images", "patients")]
-            rows.append([arm(account, model), lost, *counts, _verdict(row["noninferior"])])
+            rows.append([arm(account, model), lost, *counts, _verdict(row, "noninferior")])
     units = modality.of(account.experiment).units.capitalize()
     head = ("Arm", f"{_capital(mean_auroc(account))} lost to no privacy", units, "Patients", "Non-inferior")
     return table("Non-inferiority on validation patients", head, rows, source=f"{account.evaluate}/validation.csv")

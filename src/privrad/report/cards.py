@@ -64,13 +64,15 @@ def card(account: Account, model: Model, *, study: str) -> str:
     """One card: front matter in YAML, then the sections of Hugging Face's template in its order."""
     private, public = _cohort(account, "private"), _cohort(account, "public")
     seeded = shown.protection(model) == "seeded"
+    name = f"{study} {account.name} {words.column(model.arm.name, epsilon=model.arm.epsilon)}"
+    name += f", seed {model.seed}" if len(account.experiment.seeds) > 1 else ""
     body = markdown.fill(
         "card.md",
         {
             "account": account,
             "experiment": account.experiment,
             "model": model,
-            "name": words.flat(f"{study} {account.name} {words.column(model.arm.name, epsilon=model.arm.epsilon)}"),
+            "name": words.flat(name),
             "modality": modality.of(account.experiment),
             "findings": [words.in_full(finding) for finding in account.experiment.findings],
             "preparation": markdown.text(preparation.law(account)),

@@ -95,7 +95,8 @@ def _recognised(account: Account, name: str) -> Text:
     mine = [model for model in private(account) if model.arm.name == name]
     where = (_attacker(mine[0]), "true_positive_rate", RATES[1])
     shares = [stated(account, model, where, form="percent") for model in sorted(mine, key=_caught)]
-    return shares[:1] if shares[0].text == shares[-1].text else (shares[0], " to ", shares[-1])
+    low, high = shares[0], shares[-1]
+    return (low,) if low.text == high.text else (low, " to ", high)
 
 
 def _caught(model: Model) -> float:

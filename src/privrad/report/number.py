@@ -35,7 +35,7 @@ Kind = Literal["epsilon", "suppressed", "public"]
 KINDS: Mapping[Kind, str] = {
     "epsilon": "depends on training patients through a private mechanism alone; its epsilon bounds what it gives away",
     "suppressed": "computed from patients without a guarantee of differential privacy; small counts are suppressed",
-    "public": "a setting, a published constant, or computed from public or computer-drawn images alone",
+    "public": "a setting, a published constant, or computed from public or computer-drawn cohorts alone",
 }
 COMPUTED: Mapping[str, str] = {
     "found": "accepted images (split/<cohort>/balance.csv, column all) and those refused at ingest (refused.csv)",
@@ -43,6 +43,8 @@ COMPUTED: Mapping[str, str] = {
     "refused:<reason>": "the counts under `refused` in the metadata of all shards in prepare/<cohort>/",
     "composed_epsilon": "all private certificates in finetune/, composed as one privacy-loss distribution",
 }
+VALUES = ("value", "mean", "ours")
+"""The number of a row that its others belong to: they are gone where it is hidden."""
 NOT_SHOWN = (words.UNKNOWN, words.WITHHELD, words.TOO_FEW, words.DASH)
 KEYS: Mapping[str, tuple[str, ...]] = {
     "metrics.csv": ("arm", "seed", "finding", "group_by", "group", "metric", "rule"),
@@ -156,10 +158,22 @@ def of_table(
     folder: str, table: str, facts: Mapping[Any, Any], column: str, *, form: str, kind: Kind, missing: str = words.DASH
 ) -> Number:
     """A number of a table as it may be shown; `facts` is its row, with the text column where it has one."""
-    hidden = str(facts.get(f"{column}_shown") or "")
     value = facts.get(column)
-    text = hidden or (missing if words.absent(value) else words.written(value, form=form))
+    text = hidden(facts, column) or (missing if words.absent(value) else words.written(value, form=form))
     return Number(text, f"{folder}/{table}", column, row_of(table, facts), form, kind)
+
+
+def hidden(facts: Mapping[Any, Any], column: str) -> str:
+    """The text in place of a number that is hidden, itself or gone with its row's; "" where none is.
+
+    What goes with a rate of which a bound is shown has no bound of its own: it is withheld.
+    """
+    if f"{column}_shown" in facts:
+        return str(facts[f"{column}_shown"] or "")
+    if not words.absent(facts.get(column)):
+        return ""
+    text = next(filter(None, (str(facts.get(f"{name}_shown") or "") for name in VALUES)), "")
+    return text if text in ("", words.TOO_FEW) else words.WITHHELD
 
 
 def of_json(file: str, pointer: Sequence[object], value: object, *, form: str = "number", kind: Kind) -> Number:

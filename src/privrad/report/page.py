@@ -27,6 +27,7 @@ from privrad.report import (
     pictures,
     plates,
     preparation,
+    sentences,
     shown,
     strips,
     tables,
@@ -162,7 +163,7 @@ def part(
     return Part(
         account=account,
         lines=chosen,
-        sentences=shown.sentences(account),
+        sentences=sentences.of(account),
         summary=strips.of_arms(account, chosen),
         cohorts=[_cohort(each, account, internal=internal) for each in account.cohorts],
         arms=[_arm(account, name) for name in tables.arms(account)],

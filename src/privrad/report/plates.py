@@ -39,11 +39,12 @@ def _plate(account: Account, figured: Figured, measured: Measurements) -> Plate 
     if wide is None or narrow is None:
         return None
     label = f"{account.name}-{figured.key}"
-    described = f"{figured.title}; the file named below has the same numbers."
+    title = figured.titled(measured)
+    described = f"{title}; the file named below has the same numbers."
     return Plate(
         wide=inline.svg(wide, name=f"{label}-wide", described=described),
         narrow=inline.svg(narrow, name=f"{label}-narrow", described=described),
-        title=figured.title,
+        title=title,
         caption=figured.caption(measured),
         data=f"{account.name}/figures/{figured.key}.csv",
     )

@@ -208,5 +208,6 @@ def figured(published: Published, *, dataset: Dataset) -> Figured:
         ),
         draw=lambda measured, *, width: publication.beside(compared(measured), averaged=several(measured), width=width),
         data=compared,
-        missing="No privacy budget and group of this study is among the published ones.",
+        missing="No privacy budget and group of this study is among the published ones, or ours cannot be shown.",
+        tabled=True,
     )

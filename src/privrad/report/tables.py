@@ -174,7 +174,7 @@ def trainings(account: Account) -> Table:
     rows = [_training(account, model) for model in by_arm(account)]
     head = ("Arm", "Start", "Clipping and noise", "Activation", "Learning rate", "Length", "Augmentation")
     return table(
-        "Fine-tuning on the private cohort",
+        f"{'Fine-tuning' if account.experiment.pretraining else 'Training'} on the private cohort",
         [*head, "Weights (SHA-256)"],
         rows,
         source=f"{account.name}/finetune/<arm>/seed-<seed>/certificate.json",

@@ -28,6 +28,8 @@ NUMERAL = re.compile(r"\d+(?:[.,]\d+)*")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 LEFT_OUT = "(left out)"
 MOST_LOOSE = 20
+PRINTED = frozenset(("epsilon", "theirs", "theirs_sd"))
+"""What figures/published.csv repeats of a publication, whose rows say nothing of the study's own patients."""
 
 
 @dataclass
@@ -203,7 +205,8 @@ def _kind(number: Number, held: Sources) -> str | None:
     if hides is None:
         return None
     in_plan = "finetune" in Path(number.file).parts[1:2] and number.column != "/model/weights_sha256"
-    if not hides or in_plan or "pretrain" in Path(number.file).parts[1:2]:
+    printed = Path(number.file).parts[1:] == ("figures", "published.csv") and number.column in PRINTED
+    if not hides or in_plan or printed or "pretrain" in Path(number.file).parts[1:2]:
         return "public"
     if "finetune" in Path(number.file).parts[1:2]:
         protected = Path(number.file).parts[2] not in ("eps-inf", "eps-inf-matched")

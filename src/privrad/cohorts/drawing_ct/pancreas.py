@@ -21,6 +21,7 @@ _TAIL_WIDTHS = (12.5, 8.2, 10.0, 10.5, 10.5, 10.5, 8.0)
 _SAMPLES = 2  # rods a piece
 _COMMON: Line = ((-40, -24, 38), (-40, -18, 22), (-42, -8, 4), (-46, -7, -14), (-52, -6, -24))
 _STRONGEST = 1.8  # what is still a tumour, however easy it is made
+_LARGEST = 32.0  # mm, of the radius
 _SITES = {"head": (0.66, (-0.22, 0.02)), "body": (0.20, (0.30, 0.55)), "tail": (0.14, (0.62, 0.85))}
 
 
@@ -78,15 +79,18 @@ def draw_gland(rng: np.random.Generator, *, body: Body) -> Gland:
     )
 
 
-def draw_tumour(rng: np.random.Generator, *, difficulty: float) -> Tumour:
-    """A mass, most often in the head; difficulty above 1 makes it smaller and fainter."""
+def draw_tumour(rng: np.random.Generator, *, difficulty: float, grown: float = 1.0) -> Tumour:
+    """A mass, most often in the head; difficulty above 1 makes it smaller and fainter, `grown` multiplies its radius.
+
+    Equal generators give a mass of the same place and form whatever the difficulty and growth.
+    """
     names = list(_SITES)
     site = names[int(rng.choice(len(names), p=[_SITES[name][0] for name in names]))]
     amount = min(_STRONGEST, 1 / difficulty)
     obstructs = site == "head" and rng.random() < 0.8
     return Tumour(
         place=float(rng.uniform(*_SITES[site][1])),
-        radius=float(np.clip(rng.gamma(20, 0.8), 9, 25)) * amount**0.4,
+        radius=min(_LARGEST, grown * float(np.clip(rng.gamma(20, 0.8), 9, 25))) * amount**0.4,
         contrast=float(rng.uniform(0.9, 1.2)) * amount,
         duct=float(rng.uniform(1.6, 4.0)) * amount,
         atrophy=min(0.8, float(rng.uniform(0.3, 0.6)) * amount),

@@ -16,7 +16,8 @@ def sources(account: Account) -> list[Answer]:
 def _source(account: Account, cohort: CohortAccount) -> Text:
     declared = cohort.declared
     public = "pretraining" if account.experiment.pretraining else "the weights of the loss"
-    used = public if cohort.role == "public" else "fine-tuning, validation and test"
+    tuned = "fine-tuning" if account.experiment.pretraining else "training"
+    used = public if cohort.role == "public" else f"{tuned}, validation and test"
     images, patients = (tables.accepted(cohort, account=account, column=name) for name in ("images", "patients"))
     units = modality.of(account.experiment).units
     named: Text = ("The cohort ", number.said(declared.id), ", laid out as ", number.said(declared.layout), ", is ")

@@ -32,7 +32,12 @@ def objectives(account: Account) -> list[Answer]:
     )
     margin = setting(account, "evaluation", "margin")
     return [
-        (*told, " costs: whether less than ", margin, " in mean AUROC (non-inferiority to training without privacy).")
+        (
+            *told,
+            " costs: whether less than ",
+            margin,
+            f" in {shown.mean_auroc(account)} (non-inferiority to training without privacy).",
+        )
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from privrad.report import accuracy, fairness, guarantees, modality, number, shown, tables
+from privrad.report import accuracy, fairness, guarantees, modality, number, sentences, shown, tables
 from privrad.report.account import Account
 from privrad.report.answers.pieces import Answer
 
@@ -29,7 +29,7 @@ def worst_group(account: Account) -> list[Answer]:
 
 def in_words(account: Account) -> list[Answer]:
     """The result as the report's summary says it."""
-    return [(sentence,) for sentence in shown.sentences(account)]
+    return [(sentence,) for sentence in sentences.of(account)]
 
 
 def models(account: Account) -> list[Answer]:

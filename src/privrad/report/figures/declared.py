@@ -26,7 +26,9 @@ class Figured:
     """One figure or drawn table; no digit stands in `title`, `caption` and `missing`.
 
     `key` names its files, `paper` is what it repeats of the paper ("" for what is not in it), `missing` says why it
-    would be empty, `data` gives the rows that it is drawn from.
+    would be empty, `data` gives the rows that it is drawn from. `titled` is the title that a study sees, of whose one
+    finding nothing is averaged. `tabled` is whether the page has its rows as a table, too: they stay in its file where
+    nothing can be drawn, as those that are hidden.
     """
 
     key: str
@@ -37,6 +39,11 @@ class Figured:
     draw: Draw
     data: Callable[[Measurements], pd.DataFrame]
     missing: str
+    tabled: bool = False
+
+    def titled(self, measured: Measurements) -> str:
+        """The title, in which results of one finding are not called an average."""
+        return self.title if several(measured) else self.title.replace("Average results", "Results")
 
 
 AVERAGES = (
@@ -60,13 +67,14 @@ def _cut(measured: Measurements) -> str:
     return f"they were chosen on {where}."
 
 
-def _averages(measured: Measurements) -> str:
+def _averages(measured: Measurements, *, by_group: bool = False) -> str:
+    of_first = " All is of the first training." * bool(_trainings(measured))
     return (
         ("Averages over the findings" if several(measured) else "Results")
         + AVERAGES
         + _cut(measured)
         + " The trainings were tuned for AUROC, so that the other three vary more."
-        + _trainings(measured)
+        + (of_first if by_group else _trainings(measured))
     )
 
 
@@ -96,7 +104,7 @@ def _of_column(key: str, column: str, *, paper: str) -> Figured:
         title=f"Average results by {column}",
         paper=paper,
         kind="figure",
-        caption=_averages,
+        caption=partial(_averages, by_group=True),
         draw=partial(averages.by_group, column=column),
         data=partial(averages.rows, column=column),
         missing=f"No numbers by {column}: the test set does not have it, or its groups are too small.",

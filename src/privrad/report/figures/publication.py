@@ -109,7 +109,8 @@ def beside(compared: pd.DataFrame, *, averaged: bool = True, width: float) -> Fi
             axis.frame(axes, at, inches=width / columns - 0.4)
             mine = table[table["group"] == group]
             _pair(axes, at, mine, several=several)
-            axes.set_ylim(min(0.5, math.floor(20 * lowest) / 20), axis.TOP)
+            bottom = min(0.5, math.floor(20 * lowest) / 20)
+            axes.set_ylim(bottom, 1 + 2 * (axis.TOP - 1) * (1 - bottom) / 0.5)  # a whole marker at 1, in a low panel
             axes.set_title(titled(group, str(mine["ours_group"].iloc[0])).replace(" (", "\n(", 1))
         finish(figure, panels, used=len(groups), x=axis.SAID, y="AUROC" + ", mean over findings" * averaged)
         legend(figure, panels, columns=2)

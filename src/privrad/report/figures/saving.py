@@ -29,8 +29,8 @@ def run(
     """Write `<key>.svg`, `<key>.pdf` and `<key>.csv` of each figure into each experiment's folder `out`.
 
     `further` are an experiment's own figures beyond FIGURES, `units` is what the images are called, such as scans. A
-    figure for which there is nothing says why in words, over a CSV with a head alone. What must not leave has to be
-    hidden in `measured` before.
+    figure for which there is nothing says why in words, over a CSV with a head alone, or with its rows where the page
+    has these as a table. What must not leave has to be hidden in `measured` before.
     """
     for name, tables in measured.items():
         for figured in (*called(FIGURES, units=units), *(further or {}).get(name, ())):
@@ -41,7 +41,8 @@ def write(figured: Figured, tables: Measurements, *, out: Path) -> None:
     """Write one figure's three files into `out`."""
     drawn, data = figured.draw(tables, width=WIDE), figured.data(tables)
     if drawn is None:
-        drawn, data = notice(figured.missing, width=WIDE), data.iloc[:0]
+        drawn = notice(figured.missing, width=WIDE)
+        data = data if figured.tabled else data.iloc[:0]
     files_of(drawn, data, out=out, key=figured.key)
 
 
