@@ -38,14 +38,21 @@ def test_scans_of_both_forms_were_prepared(scans: Workspace) -> None:
     folder = scans.folder / "results/tiny_ct/pancreas"
     listed = pd.read_csv(folder / "phantom/private/pdac.csv")
     assert set(listed["scan"].str.endswith(".nii.gz")) == {True, False}
-    assert pd.read_csv(scans.folder / "private/tiny_ct/pancreas/prepare/private/shard-0-rejects.csv").empty
+    assert pd.read_csv(scans.folder / "private/tiny_ct/pancreas/prepare/private/shard-000-rejects.csv").empty
 
 
 def test_the_groups_are_quartiles_of_age(scans: Workspace) -> None:
     table = pd.read_csv(scans.folder / "results/tiny_ct/pancreas/evaluate/metrics.csv")
     bands = table.loc[table["group_by"] == "age", "group"].unique()
-    assert 2 <= len(set(bands) - {"unknown", "outside"}) <= 4
+    assert 3 <= len(set(bands) - {"unknown", "outside"}) <= 4
 
 
 def test_a_second_run_does_nothing(scans: Workspace) -> None:
     assert scans.planned() == {}
+
+
+def test_every_arm_is_trained_with_every_seed_and_their_spread_is_told(scans: Workspace) -> None:
+    table = pd.read_csv(scans.folder / "results/tiny_ct/pancreas/evaluate/seeds.csv")
+    chosen = table[(table["finding"] == "pdac") & (table["metric"] == "auroc")].set_index("arm")
+    assert dict(chosen["trainings"]) == {"eps-0": 1, "eps-2": 2, "eps-inf": 2, "eps-inf-matched": 2}
+    assert list(chosen.index[chosen["sd"].isna()]) == ["eps-0"]

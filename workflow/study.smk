@@ -81,7 +81,7 @@ def cohort_tables(wildcards):
         return []
     named = [cohort.root / cohort.columns["table"]] if "table" in cohort.columns else []
     listed = [path for pattern in ("*.csv*", "dataset.json", "*/dataset.json") for path in cohort.root.glob(pattern)]
-    return sorted({str(path) for path in [*listed, *named]})
+    return sorted({str(path) for path in [*listed, *named] if not path.name.startswith(".")})
 
 
 def shards(role):

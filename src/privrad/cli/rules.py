@@ -21,7 +21,7 @@ def register(commands: Commands) -> None:
     training = ("--shards", "--manifest", "--assignment", "--out")
     finetune = (*of_rule, "--arm", "--seed", *training, "--initial", "--public", "--work")
     add = commands.add
-    add("phantom", _phantom, "draw a cohort of chest radiographs", *of_rule, "--role", "--out")
+    add("phantom", _phantom, "draw a cohort of chest radiographs or abdominal CT scans", *of_rule, "--role", "--out")
     ingest = (*of_rule, "--role", "--root", "--manifest", "--refused", "--paths", "--rejects")
     add("ingest", _ingest, "read a cohort's tables into a manifest", *ingest)
     split = (*of_rule, "--role", "--manifest", "--assignment", "--balance")

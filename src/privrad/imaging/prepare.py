@@ -73,7 +73,11 @@ def _preparation(
 
 
 def prepare_image(source: Path, out: Path, *, size: int) -> None:
-    """Prepare one radiograph and write it as a grey PNG of size x size pixels; raises Unreadable naming the file."""
+    """Prepare one radiograph and write it as a grey PNG of size x size pixels.
+
+    Raises Unreadable naming the file, and ValueError where it would be written over.
+    """
+    _refuse_over(source, out)
     try:
         image = radiograph.prepare(read_radiograph(source), size=size)
     except Unreadable as error:
@@ -89,8 +93,9 @@ def prepare_volume(source: Path, out: Path, *, size: ct.Size, window: ct.Window)
     """Prepare one CT scan and write it as NIfTI, uint8, with its place in the patient; same scan, same bytes.
 
     `source` is a NIfTI file, a folder of DICOM slices or one of them. Raises Unreadable naming it, and ValueError for
-    an `out` that ends neither in .nii nor in .nii.gz.
+    an `out` that ends neither in .nii nor in .nii.gz or is `source` itself.
     """
+    _refuse_over(source, out)
     if not out.name.endswith((".nii", ".nii.gz")):
         raise ValueError(f"{out}: a prepared volume is NIfTI; give it a name that ends in .nii.gz or .nii")
     try:
@@ -101,6 +106,11 @@ def prepare_volume(source: Path, out: Path, *, size: ct.Size, window: ct.Window)
     content = _nifti(volume, ct.grid(scan, size=size))
     with files.atomic(out) as temporary:
         temporary.write_bytes(gzip.compress(content, 6, mtime=0) if out.name.endswith(".gz") else content)
+
+
+def _refuse_over(source: Path, out: Path) -> None:
+    if out.resolve() == source.resolve():
+        raise ValueError(f"{out}: the prepared image would be written over its source; give it another name")
 
 
 def _nifti(volume: np.ndarray, affine: np.ndarray) -> bytes:
