@@ -300,10 +300,8 @@ def test_one_scan_refused(scans: dict[str, Any], tmp_path: Path, what: str) -> N
 def test_nothing_is_written_over_its_source(tmp_path: Path) -> None:
     kept = tmp_path / "scan.nii.gz"
     kept.write_bytes(b"as it was")
-    for write in (
-        lambda: prepare_volume(kept, tmp_path / "." / "scan.nii.gz", size=(8, 8, 8), window=(-150, 250)),
-        lambda: prepare_image(kept, kept, size=64),
-    ):
-        with pytest.raises(ValueError, match="written over its source; give it another name"):
-            write()
+    with pytest.raises(ValueError, match="written over its source; give it another name"):
+        prepare_volume(kept, tmp_path / "." / "scan.nii.gz", size=(8, 8, 8), window=(-150, 250))
+    with pytest.raises(ValueError, match="written over its source; give it another name"):
+        prepare_image(kept, kept, size=64)
     assert kept.read_bytes() == b"as it was"
