@@ -41,13 +41,4 @@ def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.Da
     parts |= {ours: table[column] for column, ours in renamed.items() if column in table}
     found = rows.assemble(parts, table=name)
     found = rows.refuse(found, file.str.rpartition("/")[0].isin(set(file) - {""}), "duplicate_image")
-    return _labelled(found, table[list(told)].set_axis(list(findings), axis=1))
-
-
-def _labelled(found: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
-    found = rows.refuse(found, (words == "").any(axis=1), "missing_value")
-    for finding in words.columns.astype(str):
-        values = words[finding].str.lower().map(PRESENT)
-        found = rows.refuse(found, values.isna(), "unknown_label")
-        found = found.assign(**{finding: values.fillna(0).astype("int8")})
-    return found
+    return rows.labelled(found, table[list(told)].set_axis(list(findings), axis=1), values=PRESENT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -51,6 +52,19 @@ def assemble(columns: dict[str, object], *, table: str) -> pd.DataFrame:
 def refuse(rows: pd.DataFrame, fault: pd.Series, reason: str) -> pd.DataFrame:
     """The rows with `reason` written where `fault` holds and no earlier fault stands."""
     return rows.assign(reason=rows["reason"].mask(fault & (rows["reason"] == ""), reason))
+
+
+def labelled(rows: pd.DataFrame, words: pd.DataFrame, *, values: Mapping[str, int]) -> pd.DataFrame:
+    """The rows with an int8 column for each finding of `words`, by what its words, in lower case, stand for.
+
+    A row with a blank word is refused as missing_value, one with a word that `values` lacks as unknown_label.
+    """
+    rows = refuse(rows, (words == "").any(axis=1), "missing_value")
+    for finding in words.columns.astype(str):
+        found = words[finding].str.lower().map(values)
+        rows = refuse(rows, found.isna(), "unknown_label")
+        rows = rows.assign(**{finding: found.fillna(0).astype("int8")})
+    return rows
 
 
 def frontal(rows: pd.DataFrame, view: pd.Series, *, blank: bool) -> pd.DataFrame:

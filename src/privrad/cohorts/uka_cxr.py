@@ -51,13 +51,4 @@ def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.Da
     found = rows.assemble(parts, table=name)
     if "view" in table:
         found = rows.frontal(found, table["view"], blank=True)
-    return _labelled(found, table[list(graded)].set_axis(list(findings), axis=1))
-
-
-def _labelled(found: pd.DataFrame, grades: pd.DataFrame) -> pd.DataFrame:
-    found = rows.refuse(found, (grades == "").any(axis=1), "missing_value")
-    for finding in grades.columns.astype(str):
-        values = grades[finding].str.lower().map(GRADES)
-        found = rows.refuse(found, values.isna(), "unknown_label")
-        found = found.assign(**{finding: values.fillna(0).astype("int8")})
-    return found
+    return rows.labelled(found, table[list(graded)].set_axis(list(findings), axis=1), values=GRADES)
