@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from privrad.models import planes, slabs
+from privrad.models.activations import Mish
 from privrad.models.planes import PlaneConv3d
+from privrad.models.pools import MaxPool3d
 from privrad.models.scale_resnet9 import Halves, build, in_three_dimensions
 
 
@@ -187,7 +189,7 @@ def test_large_volumes_are_computed_again_in_the_same_bits(
 @pytest.mark.parametrize("depth", [1, 2, 3, 8, 9, 17])
 def test_a_volume_slab_after_slab_is_the_volume(monkeypatch: pytest.MonkeyPatch, depth: int, planes_each: int) -> None:
     monkeypatch.setattr(slabs, "PLANES", planes_each)
-    layers = [nn.Mish(), nn.Sequential(nn.Mish(), nn.MaxPool3d(2))][: 1 + (depth > 1)]
+    layers = [Mish(), nn.Sequential(Mish(), MaxPool3d(2))][: 1 + (depth > 1)]
     for layer in layers:
         x = made(depth, 2, 3, depth, 5, 4).requires_grad_()
         expected, found = layer(x), slabs.by_slabs(layer, x)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from privrad.models.order import reordered
 
 AXES = 3
 FEW = 64
@@ -52,9 +52,9 @@ class PlaneConv3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         order = self.memory_format(x)
-        x = _Reordered.of(x, order)
+        x = reordered(x, order)
         planes = [self._plane(x, channels, axis) for channels, axis in self.parts()]
-        return torch.cat([_Reordered.of(plane, torch.contiguous_format) for plane in planes], dim=1)
+        return torch.cat([reordered(plane, torch.contiguous_format) for plane in planes], dim=1)
 
     def _plane(self, x: Tensor, channels: slice, axis: int) -> Tensor:
         padding = [0 if along == axis else self.padding for along in range(AXES)]
@@ -63,22 +63,3 @@ class PlaneConv3d(nn.Module):
     def extra_repr(self) -> str:
         outputs, inputs, kernel, _ = self.weight.shape
         return f"{inputs}, {outputs}, kernel={kernel}, stride={self.stride}, padding={self.padding}"
-
-
-class _Reordered(torch.autograd.Function):
-    """A volume in another order in memory, and its gradient in the order that the volume had."""
-
-    @staticmethod
-    def of(x: Tensor, order: torch.memory_format) -> Tensor:
-        if x.is_contiguous(memory_format=order):
-            return x
-        return cast(Tensor, _Reordered.apply(x, order))  # type: ignore[no-untyped-call]
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, order: torch.memory_format) -> Tensor:
-        ctx.order = torch.contiguous_format if x.is_contiguous() else torch.channels_last_3d
-        return x.contiguous(memory_format=order)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
-        return g.contiguous(memory_format=ctx.order), None

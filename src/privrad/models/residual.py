@@ -7,8 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from privrad.models.activations import ACTIVATIONS
+from privrad.models.pools import MaxPool2d
+
 BLOCKS = {"resnet9": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"mish": nn.Mish, "relu": nn.ReLU}
 
 
 class Block(nn.Module):
@@ -57,7 +59,7 @@ class Residual(nn.Module):
             nn.Conv2d(channels_in, width, 7, stride=2, padding=3, bias=False),
             nn.GroupNorm(groups, width),
             activation(),
-            nn.MaxPool2d(3, stride=2, padding=1),
+            MaxPool2d(3, stride=2, padding=1),
         )
         stages: list[nn.Module] = []
         inputs = width

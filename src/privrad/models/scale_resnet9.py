@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from privrad.models.activations import ACTIVATIONS
 from privrad.models.planes import PlaneConv3d
-from privrad.models.residual import ACTIVATIONS
+from privrad.models.pools import MaxPool2d, MaxPool3d
 from privrad.models.slabs import by_slabs, is_large
 
 Dimensions = Literal[2, 3]
@@ -74,7 +75,7 @@ class ScaleResNet9(nn.Module):
         activation: Callable[[], nn.Module],
     ):
         super().__init__()
-        convolution, pool = (_flat, nn.MaxPool2d) if dimensions == 2 else (_planes, nn.MaxPool3d)
+        convolution, pool = (_flat, MaxPool2d) if dimensions == 2 else (_planes, MaxPool3d)
 
         def block(inputs: int, outputs: int, *pools: nn.Module) -> nn.Sequential:
             return nn.Sequential(
