@@ -12,6 +12,7 @@ import pandas as pd
 import pydicom
 import pytest
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from privrad import config
 from privrad.cohorts import chest, patients, phantom, phantom_dicom
@@ -183,6 +184,31 @@ def test_a_dicom_file_gives_its_picture_back() -> None:
         assert file.pixel_array.max() < 2**storage.bits
         assert np.corrcoef(shown(file).ravel(), picture.ravel())[0, 1] > 0.999
     assert len(seen) == 4 + 6
+
+
+def test_a_dicom_file_is_the_one_that_pydicom_writes() -> None:
+    header = phantom_dicom.Header("P1", "S1", 2, "F", 64, date(2020, 2, 29), "PA", entropy=("0",))
+    seen = set()
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        storage = phantom_dicom.draw_storage(rng)
+        picture = rng.random((65, 63 + seed % 2), dtype=np.float32)
+        content = phantom_dicom.encode(picture, header=header, storage=storage, rng=rng)
+        file = pydicom.dcmread(pydicom.filebase.DicomBytesIO(content))
+        seen |= {storage.lut, storage.syntax} | {element.keyword for element in file.iterall()}  # decodes each value
+        again = pydicom.filebase.DicomBytesIO()
+        file.save_as(again, enforce_file_format=True)
+        assert again.getvalue() == content
+    assert seen >= {
+        True,
+        False,
+        "LUTData",
+        "RescaleSlope",
+        "PixelSpacing",
+        ExplicitVRLittleEndian,
+        JPEG2000Lossless,
+        RLELossless,
+    }
 
 
 def test_mimics_tables_have_their_real_columns(mimic: Path) -> None:

@@ -20,9 +20,11 @@ def present(raw: np.ndarray, header: Dataset) -> np.ndarray:
     Padding becomes the darkest value that other pixels have. Raises Unreadable for a window or table that is not valid.
     """
     if raw.dtype.kind == "u" and raw.dtype.itemsize <= 2:
-        levels = np.arange(2 ** (8 * raw.dtype.itemsize), dtype=np.uint32)
-        values, padding = _map(_stored(levels, header), header)
-        return _look_up(raw, values.astype(np.float32), padding)
+        allocated = 8 * raw.dtype.itemsize
+        used = min(max(_bits(header)[1] + 1, 0), allocated)  # the bits above mean nothing, so that the table repeats
+        values, padding = _map(_stored(np.arange(2**used, dtype=np.uint32), header), header)
+        repeats = 2 ** (allocated - used)
+        return _look_up(raw, np.tile(values.astype(np.float32), repeats), np.tile(padding, repeats))
     stored = _stored(raw, header) if raw.dtype.kind == "u" else raw.astype(np.float64)
     values, padding = _map(stored, header)
     if padding.any() and not padding.all():
@@ -39,9 +41,14 @@ def _look_up(raw: np.ndarray, table: np.ndarray, padding: np.ndarray) -> np.ndar
 
 
 def _stored(raw: np.ndarray, header: Dataset) -> np.ndarray:
-    bits = int(header.BitsStored)
-    high, signed = int(header.get("HighBit", bits - 1)), header.PixelRepresentation == 1
+    (bits, high), signed = _bits(header), header.PixelRepresentation == 1
     return stored_integers(raw, allocated=int(header.BitsAllocated), bits=bits, high=high, signed=signed)
+
+
+def _bits(header: Dataset) -> tuple[int, int]:
+    """How many bits are stored, and the place of the highest of them."""
+    bits = int(header.BitsStored)
+    return bits, int(header.get("HighBit", bits - 1))
 
 
 def stored_integers(raw: np.ndarray, *, allocated: int, bits: int, high: int, signed: bool) -> np.ndarray:

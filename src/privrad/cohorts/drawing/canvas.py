@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import cv2
@@ -39,11 +39,18 @@ class Canvas:
 
     def pixels(self, points: Outline) -> NDArray[np.int32]:
         """Fixed-point pixel coordinates [..., n, 2]."""
-        cosine, sine = math.cos(self.tilt) * self.scale * _UNIT, math.sin(self.tilt) * self.scale * _UNIT
-        at = np.asarray(points, dtype=np.float64) @ np.array([[cosine, sine], [-sine * self.tall, cosine * self.tall]])
-        at += (self.centre[0] * _UNIT + 0.5, self.centre[1] * _UNIT + 0.5)
-        placed: NDArray[np.int32] = np.floor(at).astype(np.int32)
+        turn, centre = self._placement
+        at = np.asarray(points, dtype=np.float64) @ turn
+        at += centre
+        placed: NDArray[np.int32] = np.floor(at, out=at).astype(np.int32)
         return placed
+
+    @cached_property
+    def _placement(self) -> tuple[Points, Points]:
+        """The matrix and the shift from anatomical to fixed-point coordinates, half a step more for rounding down."""
+        cosine, sine = math.cos(self.tilt) * self.scale * _UNIT, math.sin(self.tilt) * self.scale * _UNIT
+        turn = np.array([[cosine, sine], [-sine * self.tall, cosine * self.tall]])
+        return turn, np.array(self.centre) * _UNIT + 0.5
 
     def grid(self) -> tuple[Picture, Picture]:
         """Anatomical x and y of every pixel; read only."""
@@ -125,18 +132,22 @@ def enlarge(picture: Picture, canvas: Canvas) -> Picture:
 def curve(points: Outline, samples: int = 6, *, closed: bool = False) -> Points:
     """A smooth line [..., n, 2] through the points [..., k, 2] (Catmull-Rom), `samples` per piece."""
     at = np.asarray(points, dtype=np.float64)
-    pieces = at.shape[-2] if closed else at.shape[-2] - 1
-    ends = (at[..., -1:, :], at[..., :2, :]) if closed else (at[..., :1, :], at[..., -1:, :])
-    padded = np.concatenate([ends[0], at, ends[1]], axis=-2)
-    knots = np.stack([padded[..., k : k + pieces, :] for k in range(4)], axis=-2)
-    line: Points = (_weights(samples) @ knots).reshape(*at.shape[:-2], -1, 2)
-    return line if closed else np.concatenate([line, at[..., -1:, :]], axis=-2)
+    line: Points = _weights(at.shape[-2], samples, closed) @ at
+    return line
 
 
 @cache
-def _weights(samples: int) -> Points:
+def _weights(knots: int, samples: int, closed: bool) -> Points:
+    """What each knot [knots] adds to each point of a line [n, knots]."""
     t = np.arange(samples) / samples
-    return 0.5 * np.stack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2], axis=1)
+    ways = np.stack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2], axis=1)
+    pieces = knots if closed else knots - 1
+    weights = np.zeros((pieces * samples, knots))
+    for piece in range(pieces):
+        for way, knot in enumerate(range(piece - 1, piece + 3)):
+            place = knot % knots if closed else min(max(knot, 0), knots - 1)
+            weights[piece * samples : (piece + 1) * samples, place] += 0.5 * ways[:, way]
+    return weights if closed else np.concatenate([weights, np.eye(knots)[-1:]])
 
 
 def band(line: Points, width: float | Points) -> Points:
@@ -157,11 +168,15 @@ def moved(points: Points, x: float, y: float = 0.0) -> Points:
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], tilt: float = 0.0, samples: int = 40) -> Points:
     """The outline of an ellipse turned by `tilt` radians."""
-    angle = np.arange(samples) * (2 * math.pi / samples)
-    at = np.stack([radii[0] * np.cos(angle), radii[1] * np.sin(angle)], axis=1)
     cosine, sine = math.cos(tilt), math.sin(tilt)
-    outline: Points = at @ np.array([[cosine, sine], [-sine, cosine]]) + np.asarray(centre)
+    outline: Points = (_circle(samples) * radii) @ np.array([[cosine, sine], [-sine, cosine]]) + centre
     return outline
+
+
+@cache
+def _circle(samples: int) -> Points:
+    angle = np.arange(samples) * (2 * math.pi / samples)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _array(picture: Any) -> Picture:

@@ -23,9 +23,9 @@ def tissue(canvas: Canvas, body: Body, pose: Pose) -> Picture:
     smooth = np.ones(15) / 15
     width = np.convolve(np.pad(np.interp(at, heights, widths), 7, mode="edge"), smooth, "valid").astype(np.float32)
     depth = np.interp(at, heights, depths).astype(np.float32)
-    share = np.abs(across) * (1 / width)[row]
+    share = np.abs(across) * (1 / width).take(row)
     square = share * share
-    trunk: Picture = (depth * np.float32(body.girth))[row] * np.sqrt(np.maximum(1 - square * square * share, 0))
+    trunk: Picture = (depth * np.float32(body.girth)).take(row) * np.sqrt(np.maximum(1 - square * square * share, 0))
     trunk *= 1 + np.float32(pose.uneven) * across
     trunk += _arms(canvas, body)
     if body.breast >= 0.05:
