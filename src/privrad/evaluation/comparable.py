@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from privrad.evaluation.estimates import ALL, MEAN, Estimates, Group, Measured, Run, TestSet
+from privrad.evaluation.estimates import ALL, Estimates, Group, Measured, Run, TestSet
 from privrad.evaluation.simultaneous import Floats, Levels
 
 FEWEST = 2
@@ -69,7 +69,7 @@ def columns(test: TestSet, estimates: Estimates, one: Run, finding: str, *, name
 
 def _parts(test: TestSet, estimates: Estimates, one: Run, finding: str, name: Name) -> list[str]:
     """The findings that a number is a mean of: those that have it on the whole test set."""
-    if finding != MEAN:
+    if not test.averages(finding):
         return [finding]
     return [each for each in test.findings if _estimable(estimates.get((one, ALL, each)), name)]
 

@@ -46,6 +46,10 @@ class TestSet:
     def unit_count(self) -> int:
         return int(self.units.max()) + 1
 
+    def averages(self, finding: str) -> bool:
+        """Whether what goes by this name is a mean over findings; the mean of a single one is that finding itself."""
+        return finding == MEAN and len(self.findings) > 1
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -152,7 +156,7 @@ def estimate(test: TestSet, weights: Weights, *, cutoffs: Cutoffs, rule: str, mi
 
     Groups are measured at the threshold of `rule` alone, the whole test set at each of the `cutoffs`. A mean is over
     the estimable findings; its pooled spread is of redraws and findings in one array, as Tayebi Arasteh, Ziller et al.
-    (2024) print it: mostly the spread between findings.
+    (2024) print it: mostly the spread between findings. A single finding's own cell stands under "mean", too.
     """
     estimates: Estimates = {}
     for one in progress.track(test.epsilons, what="evaluation: models", total=len(test.epsilons)):
@@ -170,7 +174,8 @@ def estimate(test: TestSet, weights: Weights, *, cutoffs: Cutoffs, rule: str, mi
                 own[group][finding] = _cell(test, rows[order][member[rows[order]]], cell, weights, chosen, minimum_cell)
         for group, measured in own.items():
             estimates |= {(one, group, finding): cell for finding, cell in measured.items()}
-            estimates[one, group, MEAN] = _mean(test, one, group, measured)
+            several = test.averages(MEAN)
+            estimates[one, group, MEAN] = _mean(test, one, group, measured) if several else measured[test.findings[0]]
             called = _called(test, one, group, weights, cutoffs, rule)
             if called is not None:
                 estimates[one, group, ANY] = called

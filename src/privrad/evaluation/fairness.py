@@ -38,7 +38,7 @@ def gaps(test: TestSet, estimates: Estimates, *, confidence: float, minimum_cell
 
     Groups with fewer patients than `minimum_cell` are not compared: they have a NaN value and the reason in `note`.
     Intervals are simultaneous over the groups of a column, and over those of CONFIRMATORY together in the accuracy of
-    the mean over findings; `flagged` where they leave out 0.
+    the mean over findings, or of a single finding; `flagged` where they leave out 0.
     """
     rows: list[Row] = []
     groups = [group for group in test.members if group != ALL]
@@ -47,7 +47,7 @@ def gaps(test: TestSet, estimates: Estimates, *, confidence: float, minimum_cell
             key = {"arm": one[0], "epsilon": test.epsilons[one], "seed": one[1], "finding": finding}
             for name in _metrics(estimates.get((one, groups[0], finding))):
                 held = columns(test, estimates, one, finding, name=name, minimum=minimum_cell)
-                joint = name[0] == "accuracy" and finding == MEAN
+                joint = name[0] == "accuracy" and (finding == MEAN or not test.averages(MEAN))
                 rows += [key | row for row in _rows(held, name, confidence=confidence, joint=joint)]
     return rows
 

@@ -51,14 +51,14 @@ def cutoffs(test: TestSet, held_out: TestSet | None, settings: Settings) -> list
     return rows
 
 
-def _kind(metric: str, finding: str) -> Kind:
+def _kind(metric: str, *, averaged: bool) -> Kind:
     if metric == "auroc":
-        return "mean_area" if finding == MEAN else "area"
+        return "mean_area" if averaged else "area"
     if metric == "ece":
         return "biased"
     if metric not in OF_PATIENTS:
         return "other"
-    return "mean_proportion" if finding == MEAN else "proportion"
+    return "mean_proportion" if averaged else "proportion"
 
 
 def _support(cell: Measured, metric: str, rule: str) -> Support:
@@ -79,7 +79,7 @@ def metrics(test: TestSet, measured: Estimates, settings: Settings) -> Iterable[
                 drawn,
                 confidence=settings.confidence,
                 method=settings.intervals,
-                kind=_kind(metric, finding),
+                kind=_kind(metric, averaged=test.averages(finding)),
                 support=_support(cell, metric, rule),
             )
             yield (
@@ -98,7 +98,7 @@ def _about(test: TestSet, measured: Estimates, key: estimates.Key, name: tuple[s
     (one, group, finding), (_, rule) = key, name
     cell = measured[key]
     parts = {each: measured[one, group, each] for each in test.findings if (one, group, each) in measured}
-    note = estimates.over(test, parts, name) if finding == MEAN else cell.note
+    note = estimates.over(test, parts, name) if test.averages(finding) else cell.note
     if math.isfinite(cell[name].value):
         return note.removeprefix(estimates.NOWHERE), ""
     if note.startswith(estimates.NOWHERE):

@@ -27,23 +27,25 @@ def compare(test: TestSet, estimates: Estimates, *, confidence: float, margin: f
     """Rows of significance.csv: every pair of arms, the one of less epsilon against its reference, by finding.
 
     Arms of no known epsilon are in no pair; two without privacy are one only where the reference is named "eps-inf".
-    Holm's adjustment is over the findings of a pair; their mean is outside that family. A one-sided test passes at a
-    p below 1 - `confidence`. NaN, with a note, is what cannot be tested. Raises ValueError for a margin not above 0.
+    Holm's adjustment is over the findings of a pair; their mean is outside that family, and repeats the row of a single
+    finding. A one-sided test passes at a p below 1 - `confidence`. NaN, with a note, is what cannot be tested.
+    Raises ValueError for a margin not above 0.
     """
     if not margin > 0:
         raise ValueError(f"margin {margin!r} must be above 0: the AUROC that may be lost and still count as none")
     rows = []
+    several = test.averages(MEAN)
     for one, reference in _pairs(test):
         found = [
             _row(test, estimates, one, reference, finding, confidence=confidence, margin=margin)
-            for finding in (*test.findings, MEAN)
+            for finding in (*test.findings, *[MEAN] * several)
             if (one, ALL, finding) in estimates and (reference, ALL, finding) in estimates
         ]
         for name in ("p_bootstrap", "p_delong"):
             adjusted = iter(holm([row[name] for row in found if row["finding"] != MEAN]))
             for row in found:
                 row[f"{name}_holm"] = math.nan if row["finding"] == MEAN else next(adjusted)
-        rows += found
+        rows += found if several else [*found, *(row | {"finding": MEAN} for row in found)]
     return rows
 
 
@@ -114,7 +116,7 @@ def missing(*cells: Measured) -> str:
 
 def incomparable(test: TestSet, estimates: Estimates, one: Run, other: Run, finding: str, *, group: Group = ALL) -> str:
     """Why the difference of two models would mean nothing (means over other findings); "" where it has a meaning."""
-    if finding != MEAN:
+    if not test.averages(finding):
         return ""
     sets = [
         {name for name in test.findings if (cell := estimates.get((run, group, name))) and cell.components is not None}

@@ -23,7 +23,8 @@ CALLED = ("underdiagnosis", "overdiagnosis")
 class Cell:
     """One model, group and finding: its numbers, their redraws (rows of the weights), and what they rest on.
 
-    `called` gives, by rule, the patients with an image called positive and with one called negative.
+    `called` gives, by rule, the patients with an image called positive and with one called negative; `averaged` tells
+    a mean over findings.
     """
 
     values: Mapping[Name, float]
@@ -38,6 +39,7 @@ class Cell:
     pooled: Mapping[Name, float] = field(default_factory=dict)
     note: str = ""
     notes: Mapping[Name, str] = field(default_factory=dict)
+    averaged: bool = False
 
 
 def of_run(
@@ -51,7 +53,7 @@ def of_run(
     minimum: int,
     ranked: bool,
 ) -> dict[tuple[Group, str], Cell]:
-    """Every cell of one model: each finding of each group, their mean, and what is called at all.
+    """Every cell of one model: each finding of each group, their mean (a single one again), and what is called at all.
 
     `thresholds` are by finding and rule; groups are measured at that of `rule` alone. Without `ranked` AUROC and
     average precision have redraws of the whole test set alone.
@@ -65,9 +67,9 @@ def of_run(
                 chosen = {name: value for name, value in chosen.items() if name == rule}
             part = within(held, member)
             cells[group, finding] = _cell(test, part, weights, chosen, minimum=minimum, ranked=ranked or group == ALL)
-        cells[group, MEAN] = _mean(
-            test, {finding: cells[group, finding] for finding in scored}, scored, member, weights
-        )
+        of_group = {finding: cells[group, finding] for finding in scored}
+        one, *others = test.findings
+        cells[group, MEAN] = _mean(test, of_group, scored, member, weights) if others else of_group[one]
         called = _called(
             test, scored, member, weights, {of: cut for (of, name), cut in thresholds.items() if name == rule}
         )
@@ -203,6 +205,7 @@ def _mean(
         called=_fewest_called(cells.values()),
         pooled=pooled,
         notes={name: _note(test, cells, name) for name in values},
+        averaged=True,
     )
 
 

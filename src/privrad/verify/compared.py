@@ -90,11 +90,15 @@ def differences(held: Areas, epsilons: Mapping[Run, float], *, confidence: float
 
 
 def significance(test: Predicted, held: Areas, *, confidence: float, margin: float) -> Found:
-    """Every pair of arms, finding by finding, with the tests of their difference; Holm's adjustment within a pair."""
+    """Every pair of arms, finding by finding, with the tests of their difference; Holm's adjustment within a pair.
+
+    The row of the mean of a single finding is that finding's.
+    """
+    one, *others = test.findings
     for run, reference in _pairs(test.epsilons):
         found = {
             finding: _tested(test, held, run, reference, finding, confidence=confidence, margin=margin)
-            for finding in (*test.findings, MEAN)
+            for finding in ((*test.findings, MEAN) if others else test.findings)
             if (run, ALL, finding) in held and (reference, ALL, finding) in held
         }
         singly = [row for finding, row in found.items() if finding != MEAN]
@@ -103,6 +107,8 @@ def significance(test: Predicted, held: Areas, *, confidence: float, margin: flo
                 row[f"{name}_holm"] = adjusted
             if MEAN in found:
                 found[MEAN][f"{name}_holm"] = math.nan
+        if not others:
+            found[MEAN] = found[one]
         for finding, row in found.items():
             yield (run[0], reference[0], str(run[1]), finding), row
 

@@ -144,21 +144,21 @@ class Experiment:
         rows: Rows = {}
         for (group, finding), cell in of_run.items():
             for name, value in cell.values.items():
-                found = {"epsilon": self.test.epsilons[run], "value": value} | self._number(cell, finding, name)
+                found = {"epsilon": self.test.epsilons[run], "value": value} | self._number(cell, name)
                 rows[run[0], str(run[1]), finding, *group, *name] = found
         return rows
 
-    def _number(self, cell: Cell, finding: str, name: Name) -> dict[str, Any]:
+    def _number(self, cell: Cell, name: Name) -> dict[str, Any]:
         """The columns of one number, but for its value; without its interval where it was not redrawn."""
         counts = ("images", "patients", "positives", "positive_patients")
         found: dict[str, Any] = {each: getattr(cell, each) for each in counts}
-        mean = finding == cells.MEAN
         drawn = cell.draws.get(name)
-        found["pooled_sd"] = cell.pooled.get(name, math.nan if drawn is not None else None) if mean else math.nan
+        unknown = None if cell.averaged and drawn is None else math.nan
+        found["pooled_sd"] = cell.pooled.get(name, unknown)
         if drawn is None:
             return found
         asked = {"confidence": self.settings["confidence"], "method": self.settings["intervals"]}
-        made = interval(self.weights.taken(drawn), **asked, kind=_kind(finding, name[0]), support=_support(cell, name))
+        made = interval(self.weights.taken(drawn), **asked, kind=_kind(cell, name[0]), support=_support(cell, name))
         found |= {each: getattr(made, each) for each in ("low", "high", "sd", "method", "degenerate")}
         return found | {"note": _note(cell, name, made.note)}
 
@@ -208,14 +208,14 @@ def _note(cell: Cell, name: Name, of_interval: str) -> str:
     return "; ".join(dict.fromkeys(filter(None, (said, why, of_interval))))
 
 
-def _kind(finding: str, metric: str) -> Kind:
+def _kind(cell: Cell, metric: str) -> Kind:
     if metric == "auroc":
-        return "mean_area" if finding == cells.MEAN else "area"
+        return "mean_area" if cell.averaged else "area"
     if metric == "ece":
         return "biased"
     if metric not in OF_PATIENTS:
         return "other"
-    return "mean_proportion" if finding == cells.MEAN else "proportion"
+    return "mean_proportion" if cell.averaged else "proportion"
 
 
 def _support(cell: Cell, name: Name) -> Support:

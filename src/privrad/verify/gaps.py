@@ -83,7 +83,8 @@ def of_run(cells: Cells, *, findings: Sequence[str], weights: Weights, confidenc
                     )
                     for column in dict.fromkeys(group[0] for group in own)
                 ]
-                yield from _rows(cells, held, finding, name, confidence=confidence)
+                joint = name[0] == "accuracy" and (finding == MEAN or len(findings) == 1)
+                yield from _rows(cells, held, finding, name, confidence=confidence, joint=joint)
 
 
 def _compared(
@@ -97,7 +98,7 @@ def _compared(
     minimum: int,
 ) -> Compared:
     parts = [finding]
-    if finding == MEAN:
+    if finding == MEAN and len(findings) > 1:
         whole = {each: cells.get((ALL, each)) for each in findings}
         parts = [
             each for each, cell in whole.items() if cell is not None and math.isfinite(cell.values.get(name, math.nan))
@@ -159,10 +160,10 @@ def _why_not(cells: Cells, group: Group, parts: Sequence[str], name: Name, minim
     return "" if parts else "not estimable: no finding is"
 
 
-def _rows(cells: Cells, held: Sequence[Compared], finding: str, name: Name, *, confidence: float) -> Found:
+def _rows(cells: Cells, held: Sequence[Compared], finding: str, name: Name, *, confidence: float, joint: bool) -> Found:
     metric = CALLED[name[0]]
-    joint = [each for each in held if (name[0], finding) == ("accuracy", MEAN) and each.column in CONFIRMATORY]
-    families = [joint, *([each] for each in held if each not in joint)]
+    together = [each for each in held if joint and each.column in CONFIRMATORY]
+    families = [together, *([each] for each in held if each not in together)]
     told: dict[Group, Row] = {}
     for family in families:
         told |= _less_the_others([each for each in family if each.groups], confidence)
