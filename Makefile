@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCKED := $(PIP) install --require-hashes --no-deps
 READY := $(VENV)/.ready
+VERSIONS := PATH="$(CURDIR)/$(BIN):$$PATH" python -m tools.versions
 SOURCES := src tests tools $(wildcard bench/*.py)
 BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-system audit coverage mutants check format lock bench pictures clean
+.PHONY: help setup demo stages save pull repro fsck test test-system test-slurm audit coverage mutants check format lock bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,15 +43,35 @@ demo: $(READY) ## run the default study, config.yaml, from drawn radiographs to 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all
 	@echo "The report: results/demo/report.html"
 
+stages: $(READY) ## write dvc.yaml anew, for a study of another shape in config.yaml
+	@$(BIN)/privrad stages --study config.yaml --out dvc.yaml
+
+save: $(READY) ## keep the results, by their hashes, in DVC's cache
+	@$(VERSIONS) save
+
+pull: $(READY) ## bring the results that dvc.lock names from DVC's remote; then nothing is left to do
+	@$(VERSIONS) pull
+
+repro: $(READY) ## run the study with Snakemake, as many jobs at once as there is room for, and save it
+	@$(VERSIONS) repro
+
+fsck: $(READY) ## read every byte of the results and of DVC's cache again; mend what is damaged
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m tools.fsck
+
 test: $(READY) ## run all tests but the system tests
 	@echo "Running the tests."
-	@mkdir -p build && OMP_NUM_THREADS=1 $(BIN)/pytest -m "not system" -n 2 --dist loadfile --junitxml=build/tests.xml; status=$$?; \
+	@mkdir -p build && OMP_NUM_THREADS=1 $(BIN)/pytest -m "not system and not slurm" -n 2 --dist loadfile --junitxml=build/tests.xml; status=$$?; \
 	  echo "Each test's result: build/tests.xml"; exit $$status
 
 test-system: $(READY) ## run the tests that need fresh clones, servers, kills or a browser
 	@echo "Running the system tests; they clone, set up and run the project, so this takes a while."
 	@mkdir -p build && $(BIN)/pytest -m system --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
+
+test-slurm: $(READY) ## run the tests that start a real Slurm; as root, with Debian's slurm-wlm and munge installed
+	@echo "Running the tests on Slurm; it is started and stopped by them."
+	@mkdir -p build && $(BIN)/pytest -m slurm --junitxml=build/tests-slurm.xml; status=$$?; \
+	  echo "Each test's result: build/tests-slurm.xml"; exit $$status
 
 audit: $(READY) ## kill and resume 50 trainings; find planted unfairness; count false alarms; attack hidden counts
 	@echo "Killing trainings and resuming them, then drawing cohorts; progress is one line each."

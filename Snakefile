@@ -12,6 +12,8 @@ container: "privrad.sif"
 
 
 include: "workflow/study.smk"
+include: "workflow/cluster.smk"
+include: "workflow/rules/provenance.smk"
 include: "workflow/rules/cohorts.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/train.smk"
@@ -31,11 +33,12 @@ wildcard_constraints:
 
 localrules:
     all,
+    locations,
+    provenance,
+    reservations,
 
 
 rule all:
     default_target: True
     input:
-        drawn(),
-        f"results/{STUDY.study}/report.html",
-        f"private/{STUDY.study}/internal.html",
+        whole(),

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = [
     "phantom",
     "ingest",
+    "locate",
     "split",
     "prepare",
     "pretrain",
@@ -34,6 +35,8 @@ COMMANDS = [
     "report",
     "prepare-image",
     "prepare-volume",
+    "stages",
+    "provenance",
     "calibrate",
     "account",
     "verify",

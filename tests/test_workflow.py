@@ -100,7 +100,7 @@ def test_the_figures_can_be_made_alone(workspace: Workspace) -> None:
 
 def test_the_workflow_draws_all_figures_that_there_are(workspace: Workspace) -> None:
     folder = workspace.folder / "results/tiny/chest/figures"
-    assert {path.stem for path in folder.iterdir()} == {figure.key for figure in FIGURES}
+    assert {path.stem.removesuffix("-narrow") for path in folder.iterdir()} == {figure.key for figure in FIGURES}
 
 
 def test_a_second_run_does_nothing(workspace: Workspace) -> None:

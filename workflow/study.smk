@@ -8,9 +8,10 @@ from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
+from privrad import provenance, stages
 from privrad.config import ConfigError, load
-from privrad.provenance import sources
 
 if len(workflow.overwrite_configfiles) > 1:
     raise WorkflowError(
@@ -28,6 +29,8 @@ shell.prefix(f"set -euo pipefail; PATH={quote(str(Path(sys.executable).parent))}
 
 try:
     STUDY = load(Path(STUDY_FILE))
+    if "DVC_STAGE" in os.environ:
+        stages.require(STUDY, path=stages.DVC_FILE)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -41,9 +44,9 @@ def experiment_of(wildcards):
 
 
 @functools.cache
-def code(module):
-    """Input: the source files that the module's results depend on."""
-    return [os.path.relpath(path) for path in sources(module)]
+def code(rule):
+    """Input: the source files that the rule's results depend on."""
+    return [os.path.relpath(path) for path in provenance.behind(rule)]
 
 
 def settings(*keys):
@@ -144,7 +147,7 @@ def public_labels(wildcards):
     ]
 
 
-def training_code(*modules):
+def training_code(rule):
     """Input: the code of a training; none where a model may be released, so that no later edit trains one again."""
 
     def lookup(wildcards):
@@ -152,7 +155,7 @@ def training_code(*modules):
         private = "arm" not in wildcards.keys() or experiment.arms[wildcards.arm].recipe == "private"
         if private and experiment.privacy.noise == "release":
             return []
-        return sorted({file for module in modules for file in code(module)})
+        return code(rule)
 
     return lookup
 
@@ -162,10 +165,27 @@ def predictions(wildcards):
     return runs_of(wildcards.experiment, "predict", "predictions.parquet")
 
 
+def whole():
+    """All that a study makes; not the internal report where results were pulled, until somebody there asks for it."""
+    study = STUDY.study
+    page, internal = f"results/{study}/report.html", f"private/{study}/internal.html"
+    made = [*drawn(), page] + [f"results/{study}/provenance/{rule}.sha256" for rule in provenance.RULES]
+    if os.path.exists(page) and not os.path.exists(internal):
+        logger.info(f"{internal} is not here and not asked for; to make it: snakemake internal")
+        return made
+    return [*made, internal]
+
+
+def located():
+    """Where all images of a study lie."""
+    roles = ((name, role) for name, experiment in STUDY.experiments.items() for role in experiment.roles)
+    return [f"private/{STUDY.study}/{name}/locate/{role}/paths.parquet" for name, role in roles]
+
+
 EVALUATED = [
     *("metrics.csv", "differences.csv", "significance.csv", "fairness.csv", "thresholds.csv", "validation.csv"),
     *("curves.csv", "reliability.csv", "scores.csv", "correlations.csv", "correlation_points.csv", "seeds.csv"),
-    "summary.json",
+    *("summary.json", "overview.json"),
 ]
 """What an evaluation writes."""
 
@@ -216,13 +236,13 @@ def reported(wildcards):
         for role in experiment.roles:
             files += [f"{folder}/ingest/{role}/{table}" for table in ("manifest.parquet", "refused.csv")]
             files += [f"{folder}/split/{role}/{table}" for table in ("assignment.parquet", "balance.csv")]
-            files += [f"private/{STUDY.study}/{name}/ingest/{role}/paths.parquet", *shards_of(name, role)]
+            files += shards_of(name, role)
         if experiment.pretraining is not None:
             files += [f"{folder}/pretrain/{activation}/training.json" for activation in experiment.activations]
         for account in ("training.json", "certificate.json"):
             files += runs_of(name, "finetune", account)
         files += [f"{folder}/evaluate/{table}" for table in EVALUATED]
-    return files
+    return [*files, *map(ancient, located())]
 
 
 for _name, _experiment in STUDY.experiments.items():

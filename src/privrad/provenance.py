@@ -3,10 +3,44 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
+from privrad import files
+
 PACKAGE = Path(__file__).parent
+
+RULES = {
+    "phantom": ["cohorts.phantom"],
+    "ingest": ["cohorts.ingest"],
+    "locate": ["cohorts.locate"],
+    "split": ["cohorts.split"],
+    "prepare": ["imaging.prepare"],
+    "pretrain": ["training.pretrain"],
+    "reserve": ["training.reserve", "training.finetune"],
+    "predict": ["training.predict"],
+    "evaluate": ["evaluation.evaluate"],
+    "figures": ["report.figures"],
+    "report": ["report.report"],
+}
+"""The modules behind each rule of the workflow; a training depends on those that its reservation names."""
+
+
+def run(*, out: Path) -> None:
+    """Write `<rule>.sha256` into `out` for each of RULES: the hashes of its source files, as sha256sum takes them."""
+    for rule in RULES:
+        listed = "".join(f"{files.sha256(file)}  {_named(file)}\n" for file in behind(rule))
+        files.write_text(out / f"{rule}.sha256", listed)
+
+
+def behind(rule: str) -> list[Path]:
+    """The source files that the results of one of RULES depend on."""
+    return sorted({file for module in RULES[rule] for file in sources(module)})
+
+
+def _named(file: Path) -> str:
+    return f"src/{file.relative_to(PACKAGE.parent).as_posix()}"
 
 
 def sources(module: str) -> list[Path]:
@@ -45,8 +79,13 @@ def _data_beside(file: Path) -> Iterator[Path]:
                 yield path
 
 
-def _imports(file: Path) -> Iterator[str]:
+@functools.cache
+def _imports(file: Path) -> tuple[str, ...]:
     """Modules of privrad named by the import statements of `file`, without the leading package name."""
+    return tuple(_imported(file))
+
+
+def _imported(file: Path) -> Iterator[str]:
     within = file.relative_to(PACKAGE).parent.parts
     for depth in range(len(within) + 1):
         yield ".".join(within[:depth])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privrad.cohorts import identity, rows
+from privrad.cohorts import identity, locate, rows
 from privrad.cohorts import manifest as manifests
 from privrad.cohorts.tables import CohortError
 from tests.cohorts.trees import KEY, UKA_LABELS, Outputs, cohort, ingest_uka, run_ingest, uka_row, write_uka
@@ -110,6 +111,20 @@ def test_links_that_leave_the_cohort_are_refused_and_those_inside_are_not(tmp_pa
     out = run_ingest(cohort("uka_cxr", root, UKA_LABELS), tmp_path / "out")
     assert list(out.images.index) == ["inside/1.dcm", "real/1.dcm"]
     assert sorted(out.rejects) == [("file/1.dcm", "outside_root"), ("outside/1.dcm", "outside_root")]
+
+
+def test_a_link_is_followed_wherever_in_the_path_it_stands(tmp_path: Path) -> None:
+    root = write_uka(tmp_path / "uka", [uka_row(f"{name}/a/b/1.dcm", name) for name in ("in", "loop", "out", "real")])
+    (tmp_path / "uka-elsewhere").mkdir()
+    (root / "out/a").rename(tmp_path / "uka-elsewhere/a")
+    (root / "out/a").symlink_to("../../uka-elsewhere/a")
+    for name, target in (("in", "real"), ("loop", "loop")):
+        shutil.rmtree(root / name)
+        (root / name).symlink_to(target)
+    (tmp_path / "link to uka").symlink_to("uka")
+    out = run_ingest(cohort("uka_cxr", tmp_path / "link to uka", UKA_LABELS), tmp_path / "out")
+    assert list(out.images.index) == ["in/a/b/1.dcm", "real/a/b/1.dcm"]
+    assert sorted(out.rejects) == [("loop/a/b/1.dcm", "missing_file"), ("out/a/b/1.dcm", "outside_root")]
 
 
 def test_a_folder_or_a_broken_link_is_a_missing_file(tmp_path: Path) -> None:
@@ -281,3 +296,13 @@ def test_a_damaged_table_costs_one_line(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match="no readable CSV") as caught:
         run_ingest(cohort("uka_cxr", root, UKA_LABELS), tmp_path / "out")
     assert "\n" not in str(caught.value)
+
+
+def test_images_with_other_ids_than_the_manifests_are_not_located(tmp_path: Path) -> None:
+    chosen = cohort("uka_cxr", tmp_path, UKA_LABELS)
+    write_uka(tmp_path, [uka_row("1.dcm", "Anna"), uka_row("2.dcm", "Berta")])
+    made = run_ingest(chosen, tmp_path / "out")
+    read = {"findings": list(UKA_LABELS), "root": tmp_path, "manifest": made.places["manifest"]}
+    with pytest.raises(CohortError, match="set PRIVRAD_KEYS to the folder of keys that it was made with"):
+        locate.run(chosen, **read, key=bytes(32), out=tmp_path / "other.parquet")
+    assert not (tmp_path / "other.parquet").exists()

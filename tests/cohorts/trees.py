@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from privrad import config
-from privrad.cohorts import abdomen, ingest, mimic_cxr_jpg
+from privrad.cohorts import abdomen, ingest, locate, mimic_cxr_jpg
 from privrad.cohorts.phantom_ct_files import Header, series
 
 KEY = bytes(range(32))
@@ -72,7 +73,11 @@ def cohort(
 def run_ingest(chosen: config.Cohort, out: Path, *, key: bytes = KEY) -> Outputs:
     outputs = Outputs(out)
     assert chosen.root is not None
-    ingest.run(chosen, findings=list(chosen.labels), root=chosen.root, key=key, **outputs.places)
+    read: dict[str, Any] = {"findings": list(chosen.labels), "root": chosen.root, "key": key}
+    places: dict[str, Any] = dict(outputs.places)
+    paths = places.pop("paths")
+    ingest.run(chosen, **read, **places)
+    locate.run(chosen, **read, manifest=places["manifest"], out=paths)
     return outputs
 
 

@@ -73,9 +73,9 @@ def _cohort(base: Path, private: Path, root: Path) -> None:
     root.mkdir()
     for name in names:
         (series if name == SERIES else written)(root / name, rng)
-    for table, folder, file in ((manifest, base, "manifest"), (paths, private, "paths")):
-        (folder / "ingest" / "private").mkdir(parents=True)
-        table.to_parquet(folder / "ingest" / "private" / f"{file}.parquet")
+    for table, folder, file in ((manifest, base / "ingest", "manifest"), (paths, private / "locate", "paths")):
+        (folder / "private").mkdir(parents=True)
+        table.to_parquet(folder / "private" / f"{file}.parquet")
     volumes = [ct.prepare(read_scan(root / name), size=SIZE, window=WINDOW) for name in names]
     shard = base / "prepare" / "private" / "shard-000.safetensors"
     shards.write_shard(shard, pixels=np.stack(volumes), image_ids=ids, refused={"missing_slices": 2})

@@ -124,7 +124,7 @@ def test_a_case_shows_its_picture_and_leads_to_its_file(built: tree.Tree) -> Non
 
 
 def test_text_of_a_case_is_escaped(built: tree.Tree) -> None:
-    path = built.private / "chest" / "ingest" / "private" / "paths.parquet"
+    path = built.private / "chest" / "locate" / "private" / "paths.parquet"
     pd.read_parquet(path).assign(path="<img src=x>/a&b.dcm").to_parquet(path)
     case = missed.of(read(built), predictions=folder(built), count=1)[0]
     assert joined(case.facts[4]) == "File <code>&lt;img src=x&gt;/a&amp;b.dcm</code>"

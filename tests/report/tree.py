@@ -110,9 +110,9 @@ def _cohort(base: Path, private: Path, root: Path, *, role: str, patients: int, 
     pixels = np.stack([chest(rng, size=160) for _ in range(count)])
     for row in range(count):
         cv2.imwrite(str(root / f"image-{row}.png"), pixels[row])
-    for table, folder, file in ((manifest, base, "manifest"), (paths, private, "paths")):
-        (folder / "ingest" / role).mkdir(parents=True)
-        table.to_parquet(folder / "ingest" / role / f"{file}.parquet")
+    for table, folder, file in ((manifest, base / "ingest", "manifest"), (paths, private / "locate", "paths")):
+        (folder / role).mkdir(parents=True)
+        table.to_parquet(folder / role / f"{file}.parquet")
     small = np.stack([cv2.equalizeHist(cv2.resize(one, (64, 64), interpolation=cv2.INTER_AREA)) for one in pixels])
     refused = {"constant_image": 2, "unreadable_file": 1}
     shards.write_shard(base / "prepare" / role / "shard-000.safetensors", pixels=small, image_ids=ids, refused=refused)

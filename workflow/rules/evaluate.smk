@@ -8,7 +8,7 @@ Makes: results/<study>/<experiment>/evaluate/.
 rule evaluate:
     """Measure accuracy on the test patients, by finding and by group, and how sure that is."""
     input:
-        code=code("evaluation.evaluate"),
+        code=code("evaluate"),
         predictions=predictions,
     output:
         expand(

@@ -8,9 +8,9 @@ Makes: results/<study>/<experiment>/prepare/<role>/shard-<shard>.safetensors; re
 rule prepare:
     """Bring the radiographs or CT scans of one shard's patients to one size, as uint8."""
     input:
-        code=code("imaging.prepare"),
+        code=code("prepare"),
         manifest=rules.ingest.output.manifest,
-        paths=rules.ingest.output.paths,
+        paths=ancient(rules.locate.output[0]),
         root=cohort_root,
     output:
         shard="results/{study}/{experiment}/prepare/{role}/shard-{shard}.safetensors",

@@ -13,30 +13,39 @@ SHOWN = STUDY.model_dump_json(
 )
 
 
+def narrow():
+    """The drawings for a telephone, which the pages take as they take the others; tables have none."""
+    drawings = [file.removesuffix(".svg") for file in drawn() if file.endswith(".svg")]
+    return [f"{drawing}-narrow.svg" for drawing in drawings if "/figures/table" not in drawing]
+
+
 rule figures:
     """Draw the figures and tables, as SVG and PDF, and write the numbers behind them as CSV."""
     input:
-        code=code("report.figures"),
+        code=code("figures"),
         files=reported,
         published=PUBLISHED,
     output:
         drawn(),
+        narrow(),
     log:
         f"logs/{STUDY.study}/figures.log",
     benchmark:
         f"benchmarks/{STUDY.study}/figures.tsv"
+    threads: 4
     params:
         settings=SHOWN,
         results=subpath(output[0], ancestor=3),
         private=f"private/{STUDY.study}",
     shell:
-        'privrad figures --study "$STUDY" --results {params.results:q} --private {params.private:q} --log {log:q}'
+        'privrad figures --study "$STUDY" --results {params.results:q} --private {params.private:q}'
+        " --threads {threads} --log {log:q}"
 
 
 rule report:
     """Write the report that may leave the hospital, with its model cards and checklists."""
     input:
-        code=code("report.report"),
+        code=code("report"),
         files=reported,
         figures=drawn(),
         published=PUBLISHED,
@@ -63,7 +72,7 @@ rule report:
 rule internal:
     """Write the report that must not leave: real pictures, missed cases, exact counts."""
     input:
-        code=code("report.report"),
+        code=code("report"),
         files=reported,
         figures=drawn(),
         published=PUBLISHED,

@@ -9,7 +9,7 @@ checkpoints and finished models under work/.
 rule pretrain:
     """Train on the public cohort, without privacy."""
     input:
-        code=training_code("training.pretrain"),
+        code=training_code("pretrain"),
         shards=shards("public"),
         manifest="results/{study}/{experiment}/ingest/public/manifest.parquet",
         assignment="results/{study}/{experiment}/split/public/assignment.parquet",
@@ -21,6 +21,8 @@ rule pretrain:
     benchmark:
         "benchmarks/{study}/{experiment}/pretrain/{activation}.tsv"
     threads: STUDY.performance.threads
+    resources:
+        gpu=gpus(),
     params:
         settings=settings("study.seed", "findings", "model", "pretraining"),
         work="work/{study}/{experiment}/pretrain/{activation}",
@@ -34,7 +36,7 @@ rule pretrain:
 rule reserve:
     """Enter one training in the ledger, or refuse it, before anything of an earlier one is deleted."""
     input:
-        code=training_code("training.reserve", "training.finetune"),
+        code=training_code("reserve"),
         shards=shards("private"),
         manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
         assignment="results/{study}/{experiment}/split/private/assignment.parquet",
@@ -56,10 +58,15 @@ rule reserve:
         " --work {params.work:q} --out {output.reservation:q} --log {log:q}"
 
 
+rule reservations:
+    """Enter all trainings."""
+    input:
+        [file for name in STUDY.experiments for file in runs_of(name, "reserve", "reservation.json")],
+
+
 rule finetune:
     """Train on the private cohort at one epsilon and seed."""
     input:
-        code=training_code("training.reserve", "training.finetune"),
         reservation=rules.reserve.output.reservation,
         shards=shards("private"),
         manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
@@ -75,6 +82,8 @@ rule finetune:
     benchmark:
         "benchmarks/{study}/{experiment}/finetune/{arm}/seed-{seed}.tsv"
     threads: STUDY.performance.threads * STUDY.performance.processes
+    resources:
+        gpu=gpus(STUDY.performance.processes),
     params:
         settings=arm_settings,
         work="work/{study}/{experiment}/finetune/{arm}/seed-{seed}",
@@ -89,7 +98,7 @@ rule finetune:
 rule predict:
     """Score the validation and test images with one model."""
     input:
-        code=code("training.predict"),
+        code=code("predict"),
         weights=rules.finetune.output.weights,
         shards=shards("private"),
         manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
@@ -101,6 +110,8 @@ rule predict:
     benchmark:
         "benchmarks/{study}/{experiment}/predict/{arm}/seed-{seed}.tsv"
     threads: STUDY.performance.threads
+    resources:
+        gpu=gpus(),
     params:
         settings=settings("findings", "model"),
     shell:

@@ -21,9 +21,11 @@ def register(commands: Commands) -> None:
     training = ("--shards", "--manifest", "--assignment", "--out")
     finetune = (*of_rule, "--arm", "--seed", *training, "--initial", "--public", "--work")
     add = commands.add
+    add("provenance", _provenance, "list the hashes of the source files behind each rule", "--out")
     add("phantom", _phantom, "draw a cohort of chest radiographs or abdominal CT scans", *of_rule, "--role", "--out")
-    ingest = (*of_rule, "--role", "--root", "--manifest", "--refused", "--paths", "--rejects")
-    add("ingest", _ingest, "read a cohort's tables into a manifest", *ingest)
+    cohort = (*of_rule, "--role", "--root")
+    add("ingest", _ingest, "read a cohort's tables into a manifest", *cohort, "--manifest", "--refused", "--rejects")
+    add("locate", _locate, "write where a cohort's images lie, for the house alone", *cohort, "--manifest", "--out")
     split = (*of_rule, "--role", "--manifest", "--assignment", "--balance")
     add("split", _split, "assign patients to training, validation and test", *split)
     prepare = (*of_rule, "--shard", "--root", "--manifest", "--paths", "--out", "--rejects")
@@ -36,13 +38,14 @@ def register(commands: Commands) -> None:
     evaluate = add("evaluate", _evaluate, "measure accuracy, by finding and group", "--predictions", "--out")
     for option in of_rule:
         evaluate.add_argument(option, **{**OPTIONS[option], "required": False})
-    evaluate.add_argument("--threads", type=int, help="how many cores to use (default: all)")
     shown = ("--study", "--results", "--private")
     figures = add("figures", _figures, "draw the study's figures and tables", *shown)
     report = add("report", _report, "write the report", *shown, "--out")
     report.add_argument("--internal", action="store_true", help="write the one that must not leave the hospital")
     for parser in (figures, report):
         parser.add_argument("--published", **OPTIONS["--published"])
+    for parser in (figures, evaluate):
+        parser.add_argument("--threads", type=int, help="how many cores to use (default: all)")
 
 
 def _key(options: argparse.Namespace, cohort: config.Cohort) -> bytes:
@@ -51,6 +54,12 @@ def _key(options: argparse.Namespace, cohort: config.Cohort) -> bytes:
     seed = config.load(options.study).seed
     folder = Path(os.environ.get("PRIVRAD_KEYS") or "work/keys")
     return identity.key_for(cohort.sensitivity, seed=seed, folder=folder)
+
+
+def _provenance(options: argparse.Namespace) -> None:
+    from privrad import provenance
+
+    provenance.run(out=options.out)
 
 
 def _phantom(options: argparse.Namespace) -> None:
@@ -73,9 +82,22 @@ def _ingest(options: argparse.Namespace) -> None:
         root=options.root,
         key=_key(options, chosen_cohort(options)),
         manifest=options.manifest,
-        paths=options.paths,
         refused=options.refused,
         rejects=options.rejects,
+    )
+
+
+def _locate(options: argparse.Namespace) -> None:
+    from privrad.cohorts import locate
+
+    cohort = chosen_cohort(options)
+    locate.run(
+        cohort,
+        findings=chosen_experiment(options).findings,
+        root=options.root,
+        key=_key(options, cohort),
+        manifest=options.manifest,
+        out=options.out,
     )
 
 
@@ -226,7 +248,14 @@ def _figures(options: argparse.Namespace) -> None:
 
     study = config.load(options.study)
     roots = _roots(study, results=options.results)
-    report.figures_of(study, results=options.results, private=options.private, roots=roots, published=options.published)
+    report.figures_of(
+        study,
+        results=options.results,
+        private=options.private,
+        roots=roots,
+        published=options.published,
+        threads=options.threads or len(os.sched_getaffinity(0)),
+    )
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -30,6 +30,9 @@ def register(commands: Commands) -> None:
     volume.add_argument(
         "--window", type=float, nargs=2, default=(-150, 250), metavar=ends, help="in Hounsfield units (-150 250)"
     )
+    commands.add("stages", _stages, "write the study's phases as DVC's stages", "--study").add_argument(
+        "--out", type=Path, default=Path("dvc.yaml"), help="(dvc.yaml)"
+    )
     calibrate = commands.add(
         "calibrate", _calibrate, "the least noise multiplier that keeps an epsilon", *RUN, "--json"
     )
@@ -72,6 +75,12 @@ def _prepare_volume(options: argparse.Namespace) -> None:
 
     size, window = tuple(options.size), tuple(options.window)
     prepare.prepare_volume(options.source, options.out, size=size, window=window)
+
+
+def _stages(options: argparse.Namespace) -> None:
+    from privrad import stages
+
+    stages.run(config.load(options.study), out=options.out)
 
 
 def _calibrate(options: argparse.Namespace) -> None:

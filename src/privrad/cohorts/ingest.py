@@ -44,29 +44,20 @@ def run(
     root: Path,
     key: bytes,
     manifest: Path,
-    paths: Path,
     refused: Path,
     rejects: Path,
 ) -> None:
-    """Read the cohort in `root` and write its manifest, its plain paths, and what was refused.
+    """Read the cohort in `root` and write its manifest, and what was refused.
 
-    `manifest` and `refused` hold keyed ids and counts only; `paths` and `rejects` hold plain ids and file names.
+    `manifest` and `refused` hold keyed ids and counts only; `rejects` holds plain ids and file names.
     Raises CohortError, and writes nothing, when a table is unusable or no image is left.
     """
-    if not root.is_dir():
-        raise CohortError(f"cohort {cohort.id}: folder {root} is missing; correct cohorts.*.root in the study file")
-    manifests.schema(findings)
-    rows = ADAPTERS[cohort.layout](cohort, findings=findings, root=root)
-    scans = cohort.layout in LAYOUTS["ct"]
-    rows = source.checked(rows, root=root, folders=scans)
-    rows = same_scan.refused(rows, root=root) if scans else rows
+    rows = _checked(read(cohort, findings=findings, root=root), cohort=cohort, root=root)
     counts = manifests.refused(rows)
-    taken = rows[rows["reason"] == ""]
-    if taken.empty:
+    if (rows["reason"] != "").all():
         raise CohortError(_nothing_left(cohort, counts))
-    table, plain = _keyed(taken, cohort=cohort, findings=findings, key=key)
+    table = _keyed(rows, cohort=cohort, key=key)[list(manifests.schema(findings).columns)]
     manifests.write(manifest, table, findings=findings)
-    manifests.write_parquet(paths, plain, mode=files.PRIVATE)
     manifests.write_csv(refused, counts)
     manifests.write_csv(rejects, manifests.rejects(rows), mode=files.PRIVATE)
     log.info("%s: %d images of %d patients taken", cohort.id, len(table), table["patient_id"].nunique())
@@ -74,16 +65,30 @@ def run(
         log.info("%s: %d refused as %s. %s", cohort.id, count, reason, manifests.REMEDIES[reason])
 
 
-def _keyed(
-    taken: pd.DataFrame, *, cohort: config.Cohort, findings: Sequence[str], key: bytes
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The manifest and the plain paths, both in the order of the keyed image ids."""
+def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.DataFrame:
+    """A row an image that the tables in `root` name, as the cohort's adapter reads it; `reason` says what it faults.
+
+    Raises CohortError when a table is unusable.
+    """
+    if not root.is_dir():
+        raise CohortError(f"cohort {cohort.id}: folder {root} is missing; correct cohorts.*.root in the study file")
+    manifests.schema(findings)
+    return ADAPTERS[cohort.layout](cohort, findings=findings, root=root)
+
+
+def _checked(rows: pd.DataFrame, *, cohort: config.Cohort, root: Path) -> pd.DataFrame:
+    """The rows after all checks; `reason` says why one is refused, if it is."""
+    scans = cohort.layout in LAYOUTS["ct"]
+    rows = source.checked(rows, root=root, folders=scans)
+    return same_scan.refused(rows, root=root) if scans else rows
+
+
+def _keyed(rows: pd.DataFrame, *, cohort: config.Cohort, key: bytes) -> pd.DataFrame:
+    """The rows that are taken, with keyed ids, in the order of the keyed image ids."""
+    taken = rows[rows["reason"] == ""]
     for kind in manifests.IDS:
         taken = taken.assign(**{f"{kind}_id": identity.keyed_ids(taken[kind], key=key, kind=kind)})
-    taken = taken.assign(site=cohort.id).astype({"site": "str"}).sort_values("image_id", ignore_index=True)
-    plain = taken.rename(columns={"file": "path", "patient": "source_patient", "study": "source_study"})
-    columns = list(manifests.schema(findings).columns)
-    return taken[columns], plain[["image_id", "path", "source_patient", "source_study"]]
+    return taken.assign(site=cohort.id).astype({"site": "str"}).sort_values("image_id", ignore_index=True)
 
 
 def _nothing_left(cohort: config.Cohort, counts: pd.DataFrame) -> str:

@@ -62,11 +62,11 @@ def _people(root: Path, patient: pd.Series, study_date: pd.Series) -> dict[str, 
 
 def _labelled(found: pd.DataFrame, metadata: pd.DataFrame, *, root: Path, columns: dict[str, str]) -> pd.DataFrame:
     keys = ["subject_id", "study_id"]
-    named = {f"label:{finding}": column for finding, column in columns.items()}
-    table = tables.read(root, CHEXPERT, columns={key: key for key in keys} | named, hint=" (labels of the cohort)")
-    labels = tables.once(table, by=keys, name=CHEXPERT).reindex(pd.MultiIndex.from_frame(metadata[keys]))
-    for finding in columns:
-        values = labels[f"label:{finding}"].map(LABELS).set_axis(found.index)
-        found = rows.refuse(found, values.isna(), "unknown_label")
-        found = found.assign(**{finding: values.fillna(0).astype("int8")})
+    named = {key: key for key in keys} | {f"label:{column}": column for column in columns.values()}
+    table = tables.read(root, CHEXPERT, columns=named, hint=" (labels of the cohort)")
+    told = tables.once(table, by=keys, name=CHEXPERT).apply(lambda words: words.map(LABELS))
+    labels = told.reindex(pd.MultiIndex.from_frame(metadata[keys])).set_axis(found.index)
+    for finding, column in columns.items():
+        found = rows.refuse(found, labels[f"label:{column}"].isna(), "unknown_label")
+        found = found.assign(**{finding: labels[f"label:{column}"].fillna(0).astype("int8")})
     return found

@@ -83,11 +83,13 @@ def checked(rows: pd.DataFrame, *, root: Path, folders: bool = False) -> pd.Data
     rows = refuse(rows, _two_sexes(rows), "patient_with_two_sexes")
     rows = refuse(rows, rows.duplicated("image"), "duplicate_image")
     rows = _converted(rows)
-    rows = refuse(rows, rows["file"].map(_leaves), "outside_root")
-    usable = rows.loc[rows["reason"] == "", "file"]
-    present, escaping = _on_disk(usable, root=root, folders=folders)
-    rows = refuse(rows, rows["file"].isin(escaping), "outside_root")
-    return refuse(rows, ~rows["file"].isin(present), "missing_file")
+    file = rows["file"]
+    leaves = file.str.startswith(("/", "../")) | (file == "..") | file.str.contains("\0", regex=False)
+    rows = refuse(rows, leaves, "outside_root")
+    present, escaping = _on_disk(file[rows["reason"] == ""], root=root, folders=folders)
+    rows = refuse(rows, file.isin(escaping), "outside_root")
+    missing = [name not in present for name in file]
+    return refuse(rows, pd.Series(missing, index=rows.index, dtype="bool"), "missing_file")
 
 
 def tidy_path(files: pd.Series) -> pd.Series:
@@ -101,10 +103,14 @@ def ages(values: pd.Series) -> tuple[pd.Series, pd.Series]:
 
     Reads 58, 57.5, "50+" (50) and DICOM's age string ("058Y", "003M"); a blank or "unknown" one is NaN and no fault.
     """
-    parts = values.str.upper().str.extract(r"^(-?\d+(?:\.\d+)?)\s*([+YMWD]?)$")
+    codes, distinct = pd.factorize(values)
+    words = pd.Series(distinct, dtype="str")
+    parts = words.str.upper().str.extract(r"^(-?\d+(?:\.\d+)?)\s*([+YMWD]?)$")
     years = parts[0].astype("float64") * parts[1].map(YEARS).astype("float64")
-    unknown = values.str.lower().isin(UNKNOWN_AGES)
-    return years, ~unknown & ~years.between(0, OLDEST)
+    unknown = words.str.lower().isin(UNKNOWN_AGES)
+    implausible = ~unknown & ~years.between(0, OLDEST)
+    each = pd.DataFrame({"years": years, "implausible": implausible}).take(codes).set_axis(values.index)
+    return each["years"], each["implausible"]
 
 
 def _converted(rows: pd.DataFrame) -> pd.DataFrame:
@@ -130,10 +136,6 @@ def _two_sexes(rows: pd.DataFrame) -> pd.Series:
     return known.groupby(rows["person"]).transform("nunique") > 1
 
 
-def _leaves(file: str) -> bool:
-    return file.startswith(("/", "../")) or file == ".." or "\0" in file
-
-
 def _on_disk(files: pd.Series, *, root: Path, folders: bool) -> tuple[set[str], set[str]]:
     """Which files are there, and which of them lie outside `root` behind a link; each folder is listed once.
 
@@ -142,9 +144,10 @@ def _on_disk(files: pd.Series, *, root: Path, folders: bool) -> tuple[set[str], 
     home = os.path.realpath(root)
     present: set[str] = set()
     escaping: set[str] = set()
+    real = {"": home}
     parents = files.str.replace(r"[^/]*$", "", regex=True)
     for parent in progress.track(sorted(parents.unique()), what="folders listed"):
-        place = os.path.realpath(os.path.join(home, parent))
+        place = _place(parent.rstrip("/"), real)
         inside = _within(place, home)
         for name, target in _listed(place, folders=folders):
             present.add(parent + name)
@@ -161,6 +164,15 @@ def _on_disk(files: pd.Series, *, root: Path, folders: bool) -> tuple[set[str], 
     return present, escaping
 
 
+def _place(folder: str, real: dict[str, str]) -> str:
+    """Where a folder really lies; `real` keeps those looked up before, for each costs one question to the disk."""
+    if folder not in real:
+        above, _, name = folder.rpartition("/")
+        place = os.path.join(_place(above, real), name)
+        real[folder] = os.path.realpath(place) if os.path.islink(place) else place
+    return real[folder]
+
+
 def _listed(place: str, *, folders: bool) -> list[tuple[str, str]]:
     """The files in a folder, where wanted the folders too, and where each link leads; none where it cannot be read."""
     try:
@@ -172,8 +184,10 @@ def _listed(place: str, *, folders: bool) -> list[tuple[str, str]]:
 
 
 def _counts(entry: os.DirEntry[str], folders: bool) -> bool:
-    return os.path.isfile(entry) or (folders and os.path.isdir(entry))
+    if entry.is_symlink():  # asks the disk about links alone: the listing tells what all else is
+        return os.path.isfile(entry) or (folders and os.path.isdir(entry))
+    return entry.is_file() or (folders and entry.is_dir())
 
 
 def _within(place: str, home: str) -> bool:
-    return os.path.commonpath([place, home]) == home
+    return f"{place}/".startswith(f"{home.rstrip('/')}/")

@@ -9,13 +9,14 @@ from typing import Any
 from privrad import files
 from privrad.evaluation import correlations, curves, estimates, fairness, redraws, roc, rows, significance, tables
 from privrad.evaluation.estimates import Run
+from privrad.evaluation.overview import overview
 from privrad.evaluation.predictions import Predictions, load
 from privrad.evaluation.settings import Settings
 from privrad.evaluation.summary import summary
 
 
 def run(predictions: Sequence[Path], *, settings: Settings, out: Path, threads: int | None = None) -> None:
-    """Measure predictions on their test split, and write the tables of numbers and summary.json to the folder `out`.
+    """Measure predictions on their test split, and write tables, summary.json and overview.json to the folder `out`.
 
     The redraws are shared by all models, findings and groups. `threads` changes the speed alone; None is all cores.
     Raises PredictionsError (a ValueError) for predictions that cannot be measured.
@@ -30,7 +31,7 @@ def run(predictions: Sequence[Path], *, settings: Settings, out: Path, threads: 
 
 
 def measure(read: Predictions, settings: Settings) -> dict[str, Any]:
-    """Every table of an evaluation as rows, and summary.json as a dictionary, by the name of the file."""
+    """Every table of an evaluation as rows, and what is JSON as a dictionary, by the name of the file."""
     test = estimates.arrange(
         read.test,
         resample=settings.resample,
@@ -53,6 +54,7 @@ def measure(read: Predictions, settings: Settings) -> dict[str, Any]:
     gaps = fairness.gaps(test, measured, confidence=settings.confidence, minimum_cell=settings.minimum_cell)
     points, related = correlations.correlations(test, measured, gaps, confidence=settings.confidence)
     validated = rows.validated(held_out, settings)
+    known_by = summary(test, metrics, gaps, validated, settings)
     return {
         "metrics.csv": metrics,
         "differences.csv": list(rows.differences(test, measured, settings)),
@@ -66,5 +68,6 @@ def measure(read: Predictions, settings: Settings) -> dict[str, Any]:
         "correlations.csv": related,
         "correlation_points.csv": points,
         "seeds.csv": significance.seeds(test, measured),
-        "summary.json": summary(test, metrics, gaps, validated, settings),
+        "summary.json": known_by,
+        "overview.json": overview(known_by),
     }

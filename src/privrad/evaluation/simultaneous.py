@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -107,6 +108,11 @@ def _at_most(count: NDArray[np.intp], redraws: int) -> Floats:
 
 def _critical(largest: Floats, confidence: float) -> float:
     """The bound that, for certain, no more than 1 - confidence of all redraws go beyond; infinite if these are few."""
-    beyond = np.arange(len(largest))
-    allowed = int(np.count_nonzero(_at_most(beyond, len(largest)) <= 1 - confidence))
+    allowed = _allowed(len(largest), confidence)
     return float(largest[len(largest) - allowed]) if allowed else math.inf
+
+
+@functools.cache
+def _allowed(redraws: int, confidence: float) -> int:
+    """How many of the redraws may go beyond that bound."""
+    return int(np.count_nonzero(_at_most(np.arange(redraws), redraws) <= 1 - confidence))

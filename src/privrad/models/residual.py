@@ -93,7 +93,7 @@ def build(
         raise ValueError(f"groups {groups} must divide width {width}; choose a divisor of the width")
     if outputs < 1 or channels_in < 1:
         raise ValueError(f"outputs {outputs} and channels_in {channels_in} must be at least 1")
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         model = Residual(
             BLOCKS[network],
             outputs=outputs,
@@ -102,7 +102,6 @@ def build(
             activation=ACTIVATIONS[activation],
             channels_in=channels_in,
         )
-    model = model.to_empty(device="cpu")
     _initialise(model, torch.Generator().manual_seed(seed))
     return model
 

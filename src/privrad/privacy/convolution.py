@@ -255,8 +255,6 @@ def _matrices(conv: Convolution, x: Tensor, g: Tensor, units: int) -> tuple[Tens
     """A [units · groups, d, positions] and g [units · groups, p / groups, positions]."""
     if not any(conv.padding) and math.prod(conv.kernel) == 1:
         laid_out = x[(slice(None), slice(None), *(slice(None, None, stride) for stride in conv.stride))].flatten(2)
-    elif len(conv.kernel) == 2:
-        laid_out = functional.unfold(x, tuple(conv.kernel), conv.dilation, conv.padding, conv.stride)
     else:
         laid_out = _patches(conv, x, g)
     return _split(laid_out, units, conv.groups), _split(g.flatten(2), units, conv.groups)

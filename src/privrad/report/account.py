@@ -177,7 +177,7 @@ def _cohort(
         flow=_flow(balance, refused, prepared),
         prepared=prepared,
         manifest=folder.root / "ingest" / role / "manifest.parquet",
-        paths=private / "ingest" / role / "paths.parquet",
+        paths=private / "locate" / role / "paths.parquet",
         root=root,
     )
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import re
 
 import cv2
-import matplotlib
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from privrad.report import figures
@@ -27,21 +24,16 @@ THEMED = {
     "untrained": figures.UNTRAINED,
     **{f"series-{order}": colour for order, colour in enumerate(figures.SERIES)},
 }
+PAPER = re.compile(rf'<g id="patch_\d+">\s*<path d="[^"]*" style="fill: {figures.PAPER}"/>\s*</g>')
+"""The ground of a figure and of its panels, in whose place the page shows its own."""
 
 
-def svg(figure: Figure, *, name: str, described: str) -> Markup:
-    """The figure as an SVG element for the page: ids begin with `name`, colours follow the page's theme.
+def svg(drawn: str, *, name: str, described: str) -> Markup:
+    """A figure's SVG as an element for the page: ids begin with `name`, colours and the ground are the page's.
 
     `described` is what a screen reader says of it.
     """
-    buffer = io.StringIO()
-    figure.patch.set_visible(False)
-    for axes in figure.axes:
-        axes.patch.set_visible(False)
-    with matplotlib.rc_context(figures.STYLE):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    drawn = buffer.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
+    drawn = PAPER.sub("", drawn[drawn.index("<svg") :])
     drawn = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawn, flags=re.DOTALL)
     drawn = re.sub(r'style="([^"]*)"', _attributes, drawn)
     drawn = _compact(drawn)

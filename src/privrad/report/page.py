@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files as resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -147,10 +148,12 @@ def part(
     internal: bool = False,
     missed: Sequence[pictures.Missed] = (),
     beside: Figured | None = None,
+    drawn: Path | None = None,
 ) -> Part:
     """Make all that the page shows of one experiment; the account holds what may be shown and nothing more.
 
-    `beside` is the figure of published results that the study is held against.
+    `beside` is the figure of published results that the study is held against, `drawn` a folder of figures, of which
+    those of the same numbers are taken and not drawn again.
     """
     private, cohort = guarantees.private(account), account.experiment.cohorts.private
     chosen = shown.lines(account)
@@ -169,7 +172,7 @@ def part(
         arms=[_arm(account, name) for name in tables.arms(account)],
         table=made,
         by_group=[fairness.by_group(account, column) for column in shown.groupings(account.measured.metrics)],
-        drawn=plates.of(account, further=[beside] if beside else []),
+        drawn=plates.of(account, further=[beside] if beside else [], drawn=drawn),
         protections=frozenset(shown.protection(model) for model in private),
         composed=guarantees.composed(account),
         attacked=guarantees.attacked(account),

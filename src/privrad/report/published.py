@@ -143,19 +143,23 @@ def compare(measured: Measurements, published: Published, *, dataset: Dataset) -
     no interval. `difference` is ours less theirs; NaN where ours is hidden or was not estimable.
     """
     theirs = published.results[published.results["dataset"] == dataset]
-    sources = {"auroc": measured.metrics, PARITY: measured.fairness}
+    parity = _by_group(measured.fairness, "accuracy_difference")
+    sources = {"auroc": _by_group(measured.metrics, "auroc"), PARITY: parity}
     quarters = _quarters(measured.metrics)
     rows = []
     for row in theirs.to_dict("records"):
-        table = sources[row["metric"]]
-        metric = "auroc" if row["metric"] == "auroc" else "accuracy_difference"
-        mine = table[(table["finding"] == "mean") & (table["arm"] != "eps-inf-matched")]
-        mine = of_metric(mine[np.isclose(mine["epsilon"].astype(float), row["epsilon"])], metric)
-        by, group = NAMED.get(row["group"]) or ("age", quarters.get(row["group"], row["group"]))
-        mine = mine[(mine["group_by"] == by) & (mine["group"] == group)]
+        group = NAMED.get(row["group"]) or ("age", quarters.get(row["group"], row["group"]))
+        mine = sources[row["metric"]].get(group, measured.metrics.iloc[:0])
+        mine = mine[np.isclose(mine["epsilon"].astype(float), row["epsilon"])]
         if len(mine):
             rows.append(_beside(mine if dataset == "pdac" else first_seeds(mine), row))
     return pd.DataFrame(rows, columns=list(COMPARED))
+
+
+def _by_group(table: pd.DataFrame, metric: str) -> dict[Any, pd.DataFrame]:
+    """The rows of a metric averaged over findings, but for the matched recipe's, by `(group_by, group)`."""
+    mine = of_metric(table[(table["finding"] == "mean") & (table["arm"] != "eps-inf-matched")], metric)
+    return dict(iter(mine.groupby(["group_by", "group"], sort=False)))
 
 
 def _quarters(metrics: pd.DataFrame) -> dict[str, str]:

@@ -47,7 +47,8 @@ def run(
                 f"{results / name}/figures/published.csv is missing; make it with `snakemake figures`"
             )
         given = leaving.shown(read, internal=internal)
-        parts.append(page.part(given, internal=internal, missed=cases, beside=beside))
+        drawn = results / name / "figures"
+        parts.append(page.part(given, internal=internal, missed=cases, beside=beside, drawn=drawn))
         papers += [] if internal else [*cards.of(given, study=study.study), *checklist.of(given, study=study.study)]
     text = study_file.read_text(encoding="utf-8")
     written = page.render(
@@ -73,13 +74,18 @@ def figures_of(
     private: Path,
     roots: Mapping[tuple[str, config.Role], Path],
     published: Path | None = None,
+    threads: int = 1,
 ) -> None:
-    """Write the figures of every experiment, as they may leave, below its `figures/`; arguments as those of `run`."""
+    """Write the figures of every experiment, as they may leave, below its `figures/`; arguments as those of `run`.
+
+    `threads` is how many are drawn at once.
+    """
     for name, experiment in progress.track(study.experiments.items(), what="figures: experiments"):
         read = account.read(name, experiment, results=results, private=private, roots=roots)
         given, beside = leaving.shown(read, internal=False), _beside(experiment, published)
         out, further = {name: results / name / "figures"}, {name: [beside] if beside else []}
-        figures.run({name: given.measured}, out=out, further=further, units=modality.of(experiment).units)
+        units = modality.of(experiment).units
+        figures.run({name: given.measured}, out=out, further=further, units=units, threads=threads)
 
 
 def _beside(experiment: config.Experiment, published: Path | None) -> figures.Figured | None:

@@ -15,7 +15,7 @@ from privrad.training.run import Run
 
 
 def run(job: Job, *, inputs: Inputs, work: Path, key: bytes, out: Path) -> None:
-    """Write the reservation of one fine-tuning: the id of its run.
+    """Write the reservation of one fine-tuning: the id of its run and, unless it is for release, its code's hash.
 
     `work` is the job's work folder and `key` the key of its cohort. Under noise: release a run is charged once, before
     `out` is written: the same job with the same inputs is the same run, whether it is unfinished, so that it resumes,
@@ -26,7 +26,8 @@ def run(job: Job, *, inputs: Inputs, work: Path, key: bytes, out: Path) -> None:
     with locked(work):
         binding = bind(job, inputs=inputs)
         run_id = _released(job, binding, work) if job.for_release else _unprotected(job, binding, key)
-    files.write_json(out, {"label": job.label, "run_id": run_id})
+    code = {} if job.for_release else {"code": binding.machinery["code"]}
+    files.write_json(out, {"label": job.label, "run_id": run_id, **code})
 
 
 def _released(job: Job, binding: Binding, work: Path) -> str:

@@ -73,20 +73,20 @@ def computing(performance: Performance, *, large: bool = False) -> Iterator[torc
     """
     device = _device(performance.device)
     threads = torch.get_num_threads()
-    strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    strictness = torch.get_deterministic_debug_mode()
     tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.cuda.set_device(device)
     keep_memory(large=large)
     torch.set_num_threads(performance.threads)
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     try:
         yield device
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        torch.set_deterministic_debug_mode(strictness)
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
 
 

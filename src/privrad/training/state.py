@@ -58,6 +58,7 @@ class State:
                 "and the training starts afresh"
             )
         _load(self.path, model, optimiser, tensors)
+        log.info("going on from checkpoint %s, after step %d", self.path, told["step"])
         return int(told["step"]), dict(told["facts"])
 
     def keep(

@@ -6,7 +6,7 @@ at its ends.
 
 from privrad.report.figures.axis import first_seeds, places
 from privrad.report.figures.declared import FIGURES, Figured
-from privrad.report.figures.saving import FORMATS, SMALL, WIDE, run, write
+from privrad.report.figures.saving import FORMATS, SMALL, WIDE, mark_of, place, run, write
 from privrad.report.figures.style import (
     BUDGET,
     GRID,
@@ -21,6 +21,8 @@ from privrad.report.figures.style import (
     STYLE,
     UNTRAINED,
     ZONE,
+    as_svg,
+    marked,
     notice,
     save,
 )
@@ -44,8 +46,12 @@ __all__ = [
     "WIDE",
     "ZONE",
     "Figured",
+    "as_svg",
     "first_seeds",
+    "mark_of",
+    "marked",
     "notice",
+    "place",
     "places",
     "run",
     "save",

@@ -1,0 +1,104 @@
+"""A study that is saved, pushed and pulled, and what then runs again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.versions.workspace import Workspace
+
+pytestmark = pytest.mark.system
+SHOWN = {"figures", "report"}
+MEASURED = {"evaluate", *SHOWN}
+TRAINED = {"reserve", "finetune", "predict", *MEASURED}
+
+
+@pytest.fixture(scope="module")
+def pulled(home: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    clone = home.clone(tmp_path_factory.mktemp("pulled") / "privrad")
+    run = clone.make("pull")
+    assert run.returncode == 0, run.stdout
+    return clone
+
+
+@pytest.fixture
+def edited(pulled: Workspace) -> Iterator[Workspace]:
+    """The pulled clone, whose study is put back afterwards."""
+    text = pulled.study.read_text()
+    yield pulled
+    pulled.study.write_text(text)
+
+
+def test_saved_results_are_not_made_again_by_either_way(home: Workspace) -> None:
+    assert home.changed() == set()
+    assert home.repro() == []
+    assert home.planned() == {}
+    assert home.done("git", "status", "--porcelain") == ""
+
+
+def test_a_pulled_study_has_nothing_to_do_and_the_same_report(home: Workspace, pulled: Workspace) -> None:
+    assert pulled.planned() == {}
+    assert pulled.changed() == set()
+    page = "results/tiny/report.html"
+    assert (pulled.folder / page).read_bytes() == (home.folder / page).read_bytes()
+
+
+def test_what_must_stay_in_the_house_is_in_neither_git_nor_dvc_nor_the_remote(
+    home: Workspace, pulled: Workspace
+) -> None:
+    inside = [path for name in ("private", "work") for path in (home.folder / name).rglob("*") if path.is_file()]
+    assert {path.name for path in inside} >= {"paths.parquet", "internal.html", "ledger.jsonl", "rejects.csv"}
+    secret = {hashlib.md5(path.read_bytes()).hexdigest() for path in inside if path.stat().st_size}
+    remote = {path.parent.name + path.name for path in (home.folder.parent / "remote").glob("files/md5/??/*")}
+    cached = {path.parent.name + path.name for path in (home.folder / ".dvc/cache").glob("files/md5/??/*")}
+    assert remote == cached
+    assert not secret & {name.removesuffix(".dir") for name in remote}
+    named = [*home.done("git", "log", "--all", "--name-only", "--format=").split(), *home.saved()]
+    assert not [name for name in named if name.startswith(("private/", "work/", "logs/")) or "ledger.jsonl" in name]
+    there = {path.name for path in (pulled.folder / "private").rglob("*") if path.is_file()}
+    assert there == {"paths.parquet"}, "found anew in the images that were pulled"
+    assert not (pulled.folder / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rules", "stages"),
+    [
+        (
+            "patients: 60",
+            "patients: 64",
+            {"phantom", "ingest", "locate", "split", "prepare", *TRAINED},
+            {"phantom-chest-private", "cohort-chest-private"},
+        ),
+        (
+            "cardiomegaly: Cardiomegaly",
+            "cardiomegaly: Edema",
+            {"ingest", "locate", "split", "prepare", "pretrain", *TRAINED},
+            {"cohort-chest-public"},
+        ),
+        ("test: 0.3", "test: 0.35", {"split", *TRAINED}, {"cohort-chest-private"}),
+        (
+            "size: 32",
+            "size: 40",
+            {"prepare", "pretrain", *TRAINED},
+            {"prepare-chest-private", "prepare-chest-public"},
+        ),
+        (
+            "batch: 16, epochs: 1}\n    budgets",
+            "batch: 8, epochs: 1}\n    budgets",
+            {"pretrain", *TRAINED},
+            {"pretrain-chest@mish", "pretrain-chest@relu"},
+        ),
+        ("steps: 60", "steps: 61", TRAINED, {"reserve"}),
+        ("redraws: 50", "redraws: 60", MEASURED, {"evaluate-chest"}),
+    ],
+    ids=["phantom", "ingest", "split", "prepare", "pretrain", "reserve", "evaluate"],
+)
+def test_a_changed_parameter_runs_its_rule_and_what_depends_on_it(
+    edited: Workspace, old: str, new: str, rules: set[str], stages: set[str]
+) -> None:
+    edited.edit(old, new)
+    assert set(edited.planned()) == rules
+    changed = edited.changed()
+    assert changed - {"provenance", "report"} == stages
