@@ -204,12 +204,12 @@ PUBLISHED = [
 
 
 def drawn():
-    """Every figure of every experiment: twice drawn, and its numbers."""
+    """Every figure of every experiment: drawn for a page, for print and, but for tables, for a telephone; its numbers."""
     return [
-        f"results/{STUDY.study}/{name}/figures/{figure}.{suffix}"
+        f"results/{STUDY.study}/{name}/figures/{figure}{ending}"
         for name, experiment in STUDY.experiments.items()
         for figure in FIGURES + ["published"] * bool(experiment.compare)
-        for suffix in ("svg", "pdf", "csv")
+        for ending in (".svg", ".pdf", *["-narrow.svg"] * (not figure.startswith("table")), ".csv")
     ]
 
 

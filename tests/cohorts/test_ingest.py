@@ -302,7 +302,7 @@ def test_images_with_other_ids_than_the_manifests_are_not_located(tmp_path: Path
     chosen = cohort("uka_cxr", tmp_path, UKA_LABELS)
     write_uka(tmp_path, [uka_row("1.dcm", "Anna"), uka_row("2.dcm", "Berta")])
     made = run_ingest(chosen, tmp_path / "out")
-    read = {"findings": list(UKA_LABELS), "root": tmp_path, "manifest": made.places["manifest"]}
+    read: dict[str, Any] = {"findings": list(UKA_LABELS), "root": tmp_path, "manifest": made.places["manifest"]}
     with pytest.raises(CohortError, match="set PRIVRAD_KEYS to the folder of keys that it was made with"):
         locate.run(chosen, **read, key=bytes(32), out=tmp_path / "other.parquet")
     assert not (tmp_path / "other.parquet").exists()

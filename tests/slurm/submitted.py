@@ -44,6 +44,11 @@ class Submitted(Workspace):
         profile.write_text(f"{profile.read_text()}\ngroups:\n{groups}")
         return clone
 
+    def ungroup(self) -> None:
+        """Make each rule a job of its own again."""
+        profile = self.folder / PROFILE
+        profile.write_text(profile.read_text().partition("\ngroups:")[0])
+
     @contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """The workflow, started as docs/cluster.md says and ended with the context; what it says is `said`."""

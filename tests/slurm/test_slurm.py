@@ -67,12 +67,14 @@ def runs(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
         repro = pool.submit(saved.make, "repro", environment=THROUGH_SLURM)
         running = [(small, stack.enter_context(small.started(DRAWN, *TOO_LITTLE)))]
-        whole.wait_for(lambda: [job.state for job in whole.jobs("training")] == ["COMPLETED"] * 2)
+        whole.wait_for(lambda: repro.done() or [job.state for job in whole.jobs("training")] == ["COMPLETED"] * 2)
+        assert not repro.done(), repro.result().stdout
         for copy in (seeded, released):
             shutil.copytree(
                 whole.folder, copy.folder, ignore=shutil.ignore_patterns("locks", "incomplete", "slurm_logs", "tmp.*")
             )
             shutil.rmtree((copy.folder / MODEL).parent)
+            copy.ungroup()
         released.edit("config.yaml", "noise: reproducible", "noise: release")
         released.edit("config.yaml", "id: small_private", f"id: small_private\n        budget: {BUDGET}")
         running.append((seeded, stack.enter_context(seeded.started(MODEL))))

@@ -13,12 +13,6 @@ SHOWN = STUDY.model_dump_json(
 )
 
 
-def narrow():
-    """The drawings for a telephone, which the pages take as they take the others; tables have none."""
-    drawings = [file.removesuffix(".svg") for file in drawn() if file.endswith(".svg")]
-    return [f"{drawing}-narrow.svg" for drawing in drawings if "/figures/table" not in drawing]
-
-
 rule figures:
     """Draw the figures and tables, as SVG and PDF, and write the numbers behind them as CSV."""
     input:
@@ -27,7 +21,6 @@ rule figures:
         published=PUBLISHED,
     output:
         drawn(),
-        narrow(),
     log:
         f"logs/{STUDY.study}/figures.log",
     benchmark:
