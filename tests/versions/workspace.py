@@ -80,9 +80,9 @@ class Workspace:
         """The stages that DVC would look at again."""
         return set(re.findall(r"^([\w@.-]+):$", self.done("dvc", "status"), re.M))
 
-    def repro(self, **more: Any) -> list[str]:
+    def repro(self, *stages: str, **more: Any) -> list[str]:
         """The stages that `dvc repro` ran."""
-        return re.findall(r"^Running stage '(.*)':", self.done("dvc", "repro", **more), re.M)
+        return re.findall(r"^Running stage '(.*)':", self.done("dvc", "repro", *stages, **more), re.M)
 
     def saved(self) -> dict[str, str]:
         """The hash of each output in dvc.lock."""
