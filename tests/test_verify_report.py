@@ -174,6 +174,21 @@ def test_every_number_of_the_summary_that_is_changed_shows(honest: Path, recompu
         assert faults(measured.FILES["summary.json"](changed_copy)), path
 
 
+def test_every_number_of_the_overview_that_is_changed_shows(
+    honest: Path, recomputed: experiment.Experiment, tmp_path: Path
+) -> None:
+    said = json.loads((honest / "chest" / "evaluate" / "overview.json").read_text())
+    leaves = list(_leaves(said))
+    assert {path[-1] for path, _ in leaves} == {"auroc", "auroc_low", "auroc_high", "worst_group_auroc"}
+    for (arm, seed, number), value in leaves:
+        forged = json.loads(json.dumps(said))
+        forged[arm][seed][number] = value + 1e-6
+        (tmp_path / "overview.json").write_text(json.dumps(forged))
+        changed_copy = copy.copy(recomputed)
+        vars(changed_copy).update(folder=tmp_path)
+        assert len(faults(measured.FILES["overview.json"](changed_copy))) == 1, (arm, seed, number)
+
+
 def _leaves(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
     if isinstance(value, dict):
         for key, held in value.items():

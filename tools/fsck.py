@@ -23,7 +23,7 @@ from privrad import files
 
 ASIDE = Path("work/damaged")
 CHANGED = """config.yaml or src/ changed since the last save, so these may be newer, not damaged, and stay as they are.
-Save them (make save), or take back the saved ones (dvc checkout --force), and check again."""
+Save them (make save), or take study, code and results back together (git checkout config.yaml src; make pull)."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,10 @@ def main() -> int:
     lost = _mend_cache(cache, outputs)
     kept = {path: md5 for out, md5 in outputs.items() for path, md5 in cache.listed(out, md5).items()}
     differing = [path for path, md5 in kept.items() if path.is_file() and _md5(path) != md5]
-    left = _mend_results(cache, kept, differing)
+    raw = [path for path in differing if "results" not in path.parts[:1]]
+    for path in raw:
+        print(f"not as added: {path}: newer (then dvc add it again) or damaged (then dvc checkout)", file=sys.stderr)
+    left = _mend_results(cache, kept, [path for path in differing if path not in raw]) or bool(raw)
     print(f"Checked {len(kept)} results and all of DVC's cache: {'damage is left' if lost or left else 'whole'}.")
     return 1 if lost or left else 0
 
@@ -76,26 +79,26 @@ def _outputs() -> Iterator[tuple[Path, str]]:
 
 
 def _mend_cache(cache: Cache, outputs: dict[Path, str]) -> bool:
-    """Fetch damaged objects anew; whether any stays damaged or lost."""
+    """Fetch anew what is damaged, or lacking for a result that is here; whether any stays so."""
     damaged = cache.damaged()
-    if not damaged:
-        return False
     names = {md5: out for out, md5 in outputs.items()}
-    names |= {
-        md5: path for out, of in outputs.items() for path, md5 in cache.listed(out, of).items() if of not in damaged
-    }
+    whole = {out: md5 for out, md5 in outputs.items() if md5 not in damaged}
+    names |= {md5: path for out, of in whole.items() for path, md5 in cache.listed(out, of).items()}
     for md5 in damaged:
         print(f"damaged in the cache: {md5}, which holds {names.get(md5, 'a result of another version')}")
         cache.place(md5).unlink()
-    subprocess.run(["dvc", "fetch", "--quiet"], check=False)
-    again = set(cache.damaged())
-    for md5 in sorted(again):
+    asked = [md5 for md5, path in names.items() if path.exists() and not cache.place(md5).is_file()]
+    if asked:
+        subprocess.run(["dvc", "fetch", "--quiet"], check=False)
+    again = cache.damaged()
+    for md5 in again:
         cache.place(md5).unlink()
-    left = [md5 for md5 in damaged if md5 in names and (md5 in again or not cache.place(md5).is_file())]
+    left = [md5 for md5 in asked if not cache.place(md5).is_file()]
     for md5 in left:
         why = "the remote's copy is damaged, too" if md5 in again else "the remote has it not, or cannot be reached"
         print(f"not mended: {names[md5]}: {why}; make save keeps a whole result of this name anew", file=sys.stderr)
-    print(f"mended in the cache: {len(damaged) - len(left)}")
+    if asked:
+        print(f"mended in the cache: {len(asked) - len(left)}")
     return bool(left)
 
 

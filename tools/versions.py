@@ -17,6 +17,9 @@ UNSAVED = """Nothing was saved: by config.yaml and the code as they are now, the
 Run snakemake --cores all (or make repro, which saves afterwards) and save again."""
 STALE = """The results that came are not those of config.yaml and the code as they are here: none was marked as made.
 Check out the commit that dvc.lock belongs to, or run snakemake --cores all."""
+LEFT = """Nothing was saved: no rule makes these any more, and in a clone that pulls they would be missing:
+  {files}
+Move them out of results/ and save again."""
 UNREACHED = """see what dvc says above. Is a remote set (dvc remote add --default NAME ADDRESS), and may you read it
 (dvc remote modify --local NAME keyfile KEY)?"""
 UNLOCATED = """the results are here and marked as made, but where the images lie, which the next report needs, could
@@ -32,6 +35,8 @@ def save() -> None:
     """Commit the results to DVC's cache and dvc.lock; RefusedError where something is still to be made."""
     if jobs := pending():
         raise RefusedError(UNSAVED.format(jobs="\n  ".join(jobs)))
+    if left := leftovers():
+        raise RefusedError(LEFT.format(files="\n  ".join(left)))
     _run("dvc", "commit", "--force", hint="see what dvc says above; results and cache are as they were")
     _run("dvc", "status", "--quiet", hint="a result changed while it was saved; save again")
     print(SAVED)
@@ -71,6 +76,15 @@ def pending() -> list[str]:
         return []
     found = re.findall(r"^(\w+) +(\d+)$", said[said.rindex("Job stats:") :], re.MULTILINE)
     return [f"{name} ({jobs})" for name, jobs in found if name not in ("all", "total")]
+
+
+def leftovers() -> list[str]:
+    """Files below the study's results that are no output of its rules, as of a budget that was taken out."""
+    said = _run("snakemake", "--summary", hint="mend what it says", shown=False)
+    made = {Path(line.split("\t")[0]) for line in said.splitlines() if line.startswith("results/")}
+    studies = {Path(*path.parts[:2]) for path in made}
+    there = (path for study in studies for path in study.rglob("*") if path.is_file() and path.name[0] != ".")
+    return sorted(str(path) for path in there if made.isdisjoint([path, *path.parents]))
 
 
 def _run(*command: str, hint: str, shown: bool = True) -> str:

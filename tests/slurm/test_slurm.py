@@ -17,7 +17,7 @@ from tests.slurm.submitted import PROFILE, Submitted
 from tests.versions.workspace import Workspace
 
 pytestmark = pytest.mark.slurm
-STEPS = 60
+STEPS = 120
 BUDGET = "{epsilon: 30, delta: 1e-2}"
 REPORT = "results/small/report.html"
 TRAINING = "small/chest/finetune/eps-8/seed-0"

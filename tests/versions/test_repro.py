@@ -12,7 +12,6 @@ import pytest
 from tests.versions.workspace import Workspace
 
 pytestmark = pytest.mark.system
-RUN = "results/tiny/chest/finetune/eps-{}/seed-0"
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,13 @@ def test_results_of_another_study_are_not_taken_for_this_ones(clone: Workspace) 
 
 def test_a_cache_on_a_full_disk_saves_nothing_by_halves(home: Workspace, clone: Workspace, tmp_path: Path) -> None:
     assert clone.make("pull").returncode == 0
+    left = clone.folder / "results/tiny/chest/predict/eps-9/seed-0/predictions.parquet"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    refused = clone.make("save")
+    assert refused.returncode != 0
+    assert "predict/eps-9/seed-0/predictions.parquet" in refused.stdout
+    left.unlink()
     cache = tmp_path / "cache"
     cache.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(cache)], check=True)

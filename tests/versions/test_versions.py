@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -85,15 +89,15 @@ def test_what_must_stay_in_the_house_is_in_neither_git_nor_dvc_nor_the_remote(
             {"prepare-chest-private", "prepare-chest-public"},
         ),
         (
-            "batch: 16, epochs: 1}\n    budgets",
-            "batch: 8, epochs: 1}\n    budgets",
+            "pretraining: {learning_rate: 1e-3",
+            "pretraining: {learning_rate: 2e-3",
             {"pretrain", *TRAINED},
             {"pretrain-chest@mish", "pretrain-chest@relu"},
         ),
         ("steps: 60", "steps: 61", TRAINED, {"reserve"}),
         ("redraws: 50", "redraws: 60", MEASURED, {"evaluate-chest"}),
     ],
-    ids=["phantom", "ingest", "split", "prepare", "pretrain", "reserve", "evaluate"],
+    ids=["phantom", "ingest", "split", "prepare", "learning-rate", "steps", "evaluate"],
 )
 def test_a_changed_parameter_runs_its_rule_and_what_depends_on_it(
     edited: Workspace, old: str, new: str, rules: set[str], stages: set[str]
@@ -102,3 +106,41 @@ def test_a_changed_parameter_runs_its_rule_and_what_depends_on_it(
     assert set(edited.planned()) == rules
     changed = edited.changed()
     assert changed - {"provenance", "report"} == stages
+
+
+def test_raw_images_go_to_dvc_and_not_to_git(home: Workspace, tmp_path: Path) -> None:
+    sender = home.clone(tmp_path / "sender")
+    image = sender.folder / "data/ours/one.dcm"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"pixels")
+    sender.done("dvc", "add", "data/ours")
+    sender.commit("the images' hashes")
+    assert "data/ours.dvc" in sender.done("git", "ls-files").splitlines()
+    assert "one.dcm" not in sender.done("git", "ls-files")
+    sender.done("dvc", "remote", "add", "--force", "--default", "own", str(tmp_path / "own"))
+    sender.done("dvc", "push", "data/ours.dvc")
+    receiver = sender.clone(tmp_path / "receiver")
+    receiver.done("dvc", "remote", "add", "--force", "--default", "own", str(tmp_path / "own"))
+    receiver.done("dvc", "pull", "data/ours.dvc")
+    assert (receiver.folder / "data/ours/one.dcm").read_bytes() == b"pixels"
+
+
+def test_an_experiment_is_tried_and_versions_compared(pulled: Workspace) -> None:
+    """The last to use the clone, whose study it changes."""
+    changed = "config.yaml:experiments.chest.training.without_privacy.epochs=2"
+    said = pulled.done("dvc", "exp", "run", "-S", changed)
+    assert {stage for stage in re.findall(r"^Running stage '(.*)':", said, re.M) if "finetune" in stage} == {
+        "finetune-chest@inf-0"
+    }
+    params = json.loads(pulled.done("dvc", "params", "diff", "--json", stderr=subprocess.DEVNULL))
+    assert params == {
+        "config.yaml": {"experiments.chest.training.without_privacy.epochs": {"old": 1, "new": 2, "diff": 1}}
+    }
+    metrics = json.loads(pulled.done("dvc", "metrics", "diff", "--json", stderr=subprocess.DEVNULL))
+    ((file, differing),) = metrics.items()
+    assert file == "results/tiny/chest/evaluate/overview.json"
+    assert set(differing) == {"eps-inf.seed-0.auroc"}
+    pulled.done("dvc", "plots", "diff")
+    page = (pulled.folder / "dvc_plots/index.html").read_text()
+    assert "figure-2.svg" in page
+    assert "http" not in page.replace("http://www.w3.org", "")

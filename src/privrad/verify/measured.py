@@ -120,5 +120,6 @@ FILES: dict[str, Callable[[Experiment], Iterator[Check]]] = {
     "validation.csv": _validation,
     "curves.csv": _drawn,
     "summary.json": _summary,
+    "overview.json": summary.overview,
     "../figures/published.csv": beside.checks,
 }

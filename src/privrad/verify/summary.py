@@ -1,4 +1,4 @@
-"""What summary.json says, from what was found for the tables."""
+"""What summary.json and overview.json say, from what was found for the tables."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from privrad.verify import cells
 from privrad.verify.check import Check
 from privrad.verify.experiment import FAIRNESS, METRICS, Experiment
 from privrad.verify.predicted import ALL, COUNTED, Run
+from privrad.verify.read import content
 from privrad.verify.tables import NEAR, Key, number
 
 REFERENCES = ("eps-inf", "eps-inf-matched")
@@ -61,6 +62,21 @@ def checks(experiment: Experiment) -> Iterator[Check]:
         model, of_model = models.get(run), _model(experiment, run)
         what = f"model {run[0]}, seed {run[1]}"
         yield Check(what=what, file=file, said=model, found=of_model, holds=near(model, of_model))
+
+
+def overview(experiment: Experiment) -> Iterator[Check]:
+    """Every number of overview.json, each model's apart."""
+    said, file = content(experiment.folder / "overview.json"), f"{experiment.name}/overview.json"
+    runs = {(arm, f"seed-{seed}"): (arm, seed) for arm, seed in experiment.test.epsilons}
+    held = {(arm, seed): model for arm, seeds in said.items() for seed, model in seeds.items()}
+    yield Check(what="models", file=file, said=len(held), found=len(runs), holds=held.keys() == runs.keys())
+    for (arm, seed), run in runs.items():
+        model = _model(experiment, run)
+        mean, worst = model["mean_auroc"], model["worst_group"] or {}
+        found = {"auroc": mean["value"], "auroc_low": mean["low"], "auroc_high": mean["high"]}
+        found["worst_group_auroc"] = worst.get("value")
+        told = held.get((arm, seed))
+        yield Check(what=f"model {arm}, {seed}", file=file, said=told, found=found, holds=near(told, found))
 
 
 def near(said: Any, found: Any) -> bool:
