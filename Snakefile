@@ -3,6 +3,8 @@
 One study file is loaded, `config.yaml` or the one given by --configfile, and never merged with another.
 """
 
+import re
+
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -26,7 +28,7 @@ wildcard_constraints:
     experiment="|".join(STUDY.experiments),
     role="public|private",
     activation="mish|relu",
-    arm="eps-[^/]+",
+    arm="|".join(map(re.escape, ARMS)),
     seed=r"\d+",
     shard=r"\d+",
 

@@ -124,6 +124,20 @@ def test_a_budget_whose_runs_bear_another_name_is_refused(tmp_path: Path, budget
         stages.text(study)
 
 
+def test_of_a_cohort_elsewhere_the_stages_know_all_tables(tmp_path: Path) -> None:
+    named = ["labels.csv", "dataset.json", "Task07/dataset.json", "tables/own.txt"]
+    for name in named:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / ".labels.csv").touch()
+    study = config.load(ROOT / "tests/tiny.yaml")
+    told = study.experiments["chest"].cohorts.private.model_dump()
+    told |= {"phantom": None, "root": tmp_path, "sensitivity": "public"}
+    cohort = config.Cohort.model_validate(told | {"columns": {"table": "tables/own.txt"}})
+    assert stages.tables(cohort) == sorted(str(tmp_path / name) for name in named)
+    assert stages.tables(study.experiments["chest"].cohorts.private) == []
+
+
 def test_the_code_behind_every_rule_is_listed_with_its_hash(tmp_path: Path) -> None:
     provenance.run(out=tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == set(provenance.RULES)

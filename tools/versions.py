@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 LOCK = Path("dvc.lock")
 UNSAVED = """Nothing was saved: by config.yaml and the code as they are now, these are still to be made:
   {jobs}
@@ -49,6 +51,7 @@ def pull() -> None:
     _run("dvc", "pull", hint=UNREACHED)
     if subprocess.run(["dvc", "status", "--quiet"], check=False).returncode:
         raise RefusedError(STALE)
+    _forget()
     _run(
         "snakemake", "--touch", "--forceall", "--cores", "1", "--quiet", "all", hint="results are here, but not marked"
     )
@@ -56,6 +59,14 @@ def pull() -> None:
     if jobs := pending():
         raise RefusedError("The results came, but Snakemake would still make: " + ", ".join(jobs))
     print("Pulled: results/ is as dvc.lock says, and snakemake --cores all has nothing to do.")
+
+
+def _forget() -> None:
+    """Take away what lies under private/ of results that stood here before, and can be made from those that came."""
+    study = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))["study"]
+    own = Path("private", study)
+    for path in (*own.glob("*/locate/*/paths.parquet"), own / "internal.html"):
+        path.unlink(missing_ok=True)
 
 
 def repro() -> None:

@@ -39,6 +39,9 @@ NO_SETTING = {"spend": True, "cohorts": {"__all__": {"budget"}}}
 """What an experiment says to the ledger alone, so that no result depends on it."""
 
 
+ARMS = sorted({arm for experiment in STUDY.experiments.values() for arm in experiment.arms})
+
+
 def experiment_of(wildcards):
     return STUDY.experiments[wildcards.experiment]
 
@@ -79,12 +82,7 @@ def cohort_root(wildcards):
 
 def cohort_tables(wildcards):
     """Input: the tables of a cohort that is there already, so that an edited one is read again."""
-    cohort = experiment_of(wildcards).roles[wildcards.role]
-    if cohort.root is None:
-        return []
-    named = [cohort.root / cohort.columns["table"]] if "table" in cohort.columns else []
-    listed = [path for pattern in ("*.csv*", "dataset.json", "*/dataset.json") for path in cohort.root.glob(pattern)]
-    return sorted({str(path) for path in [*listed, *named] if not path.name.startswith(".")})
+    return stages.tables(experiment_of(wildcards).roles[wildcards.role])
 
 
 def shards(role):

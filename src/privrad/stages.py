@@ -20,6 +20,7 @@ STUDY_FILE = "config.yaml"
 DVC_FILE = Path("dvc.yaml")
 HEADER = "# Written by `make stages` from the shape of config.yaml; docs/versions.md says when to write it anew.\n"
 RESULTS = "results/${study}"
+TABLES = ("*.csv*", "dataset.json", "*/dataset.json")
 
 Stage = dict[str, Any]
 Stages = Iterator[tuple[str, Stage]]
@@ -131,13 +132,20 @@ def _cohort(name: str, role: Role, cohort: Cohort, experiment: Experiment) -> St
     )
 
 
+def tables(cohort: Cohort) -> list[str]:
+    """The tables that a cohort which is there already is read from."""
+    if cohort.root is None:
+        return []
+    named = [cohort.root / cohort.columns["table"]] if "table" in cohort.columns else []
+    listed = [path for pattern in TABLES for path in cohort.root.glob(pattern)]
+    return sorted({str(path) for path in [*listed, *named] if not path.name.startswith(".")})
+
+
 def _raw(cohort: Cohort) -> list[str]:
     """The folder of a cohort within the project; of one elsewhere its tables, since hashing all images takes hours."""
     assert cohort.root is not None
-    root = cohort.root
-    if not root.is_absolute() and ".." not in root.parts:
-        return [str(root)]
-    return sorted(str(path) for path in root.glob("*.csv*") if not path.name.startswith("."))
+    inside = not cohort.root.is_absolute() and ".." not in cohort.root.parts
+    return [str(cohort.root)] if inside else tables(cohort)
 
 
 def _given(experiment: Experiment, name: str, blocks: Mapping[str, list[str]]) -> list[str]:
