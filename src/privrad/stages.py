@@ -162,8 +162,8 @@ def _given(experiment: Experiment, name: str, blocks: Mapping[str, list[str]]) -
 
 def _of_data(name: str, role: Role) -> list[str]:
     folder = f"{RESULTS}/{name}"
-    tables = [f"{folder}/ingest/{role}/manifest.parquet", f"{folder}/split/{role}/assignment.parquet"]
-    return [f"{folder}/prepare/{role}", *tables]
+    listed = [f"{folder}/ingest/{role}/manifest.parquet", f"{folder}/split/{role}/assignment.parquet"]
+    return [f"{folder}/prepare/{role}", *listed]
 
 
 def _pretrain(name: str, experiment: Experiment) -> Stage:
