@@ -7,6 +7,7 @@ This reads every byte again. Exit status 1: something is damaged and could not b
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -126,7 +127,8 @@ def _mend_results(cache: Cache, kept: dict[Path, str], differing: list[Path]) ->
 def _replace(path: Path, saved: Path) -> None:
     """Move a file aside and copy `saved` to its place, with the time that it had."""
     times = path.stat()
-    aside = ASIDE / path
+    places = (ASIDE / (f"{path}.{number}" if number else path) for number in itertools.count())
+    aside = next(place for place in places if not place.exists())
     aside.parent.mkdir(parents=True, exist_ok=True)
     path.replace(aside)
     with files.atomic(path) as temporary:

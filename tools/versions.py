@@ -26,7 +26,8 @@ UNREACHED = """see what dvc says above. Is a remote set (dvc remote add --defaul
 (dvc remote modify --local NAME keyfile KEY)?"""
 UNLOCATED = """the results are here and marked as made, but where the images lie, which the next report needs, could
 not be found; mend what snakemake says above, then run snakemake --cores all locations"""
-SAVED = """Saved in DVC's cache. To keep it for others: git add config.yaml dvc.yaml dvc.lock, git commit, dvc push."""
+SAVED = """Saved in DVC's cache. To keep it for others:
+git add .dvc/config config.yaml dvc.yaml dvc.lock, git commit, dvc push."""
 
 
 class RefusedError(Exception):
