@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from privrad import config
 from privrad.cohorts import split
-from privrad.cohorts.tables import CohortError
 from tests.cohorts.trees import KEY, Outputs, cohort, run_ingest
 
 
@@ -39,21 +37,3 @@ def test_covid_pictures(tmp_path: Path, real_data: Path) -> None:
     assert set(out.images["view"]) == {"PA", "AP"}
     assert out.images["age"].max() == 85
     assert set(parts_of(out, ["covid_19"])) == {"train", "validation", "test"}
-
-
-@pytest.mark.parametrize("images", ["images", "images_001/images"])
-def test_the_large_nih_table_in_either_tree(tmp_path: Path, real_data: Path, images: str) -> None:
-    source = real_data / "tables/nih_data_entry_2017_v2020_part.csv.gz"
-    root = tmp_path / "nih"
-    (root / images).mkdir(parents=True)
-    (root / "Data_Entry_2017_v2020.csv.gz").write_bytes(source.read_bytes())
-    chosen = cohort("nih_cxr14", root, {"pneumonia": "Pneumonia", "effusion": "Effusion"})
-    with pytest.raises(CohortError, match="67615 missing_file"):
-        run_ingest(chosen, tmp_path / "out")
-    names = pd.read_csv(source, usecols=["Image Index"])["Image Index"]
-    for name in names[:500]:
-        (root / images / name).touch()
-    out = run_ingest(chosen, tmp_path / "out")
-    assert len(out.images) == 500
-    assert out.refused == {"missing_file": 67115}
-    assert len(out.rejects) == 67115

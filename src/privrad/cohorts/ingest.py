@@ -10,15 +10,22 @@ import pandas as pd
 
 from privrad import config, files
 from privrad.cohorts import (
+    aiforcovid,
+    chexpert,
     covid_cxr,
     identity,
     mimic_cxr_jpg,
     msd_pancreas,
     nih_cxr14,
+    openi,
+    padchest,
     panorama,
     pdac,
+    rsna_pneumonia,
     same_scan,
+    tuberculosis,
     uka_cxr,
+    vindr_cxr,
 )
 from privrad.cohorts import manifest as manifests
 from privrad.cohorts import rows as source
@@ -30,6 +37,14 @@ ADAPTERS: dict[str, Callable[..., pd.DataFrame]] = {
     "uka_cxr": uka_cxr.read,
     "nih_cxr14": nih_cxr14.read,
     "covid_cxr": covid_cxr.read,
+    "chexpert": chexpert.read,
+    "padchest": padchest.read,
+    "vindr_cxr": vindr_cxr.read,
+    "rsna_pneumonia": rsna_pneumonia.read,
+    "openi": openi.read,
+    "aiforcovid": aiforcovid.read,
+    "shenzhen": tuberculosis.shenzhen,
+    "montgomery": tuberculosis.montgomery,
     "pdac": pdac.read,
     "panorama": panorama.read,
     "msd_pancreas": msd_pancreas.read,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from privrad import config
-from privrad.cohorts import rows, tables
+from privrad.cohorts import rows, small_files, tables
 
 COLUMNS = {
     "image": "Image Index",
@@ -21,6 +21,8 @@ COLUMNS = {
     "file": "file",
 }
 NO_FINDING = "No Finding"
+LISTS = {"train": "train_val_list.txt", "test": "test_list.txt"}
+LONGEST = 16_777_216  # bytes of a list; the longer one has 86,524 names of 16 letters
 FINDINGS = frozenset(
     {
         "Atelectasis",
@@ -46,6 +48,8 @@ def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.Da
 
     `cohort.labels` names one of the 14 findings for each of ours; an image has it when the name stands in its
     pipe-separated "Finding Labels". Images lie where a column `file` says, else by name in `images` or `images_*`.
+    Where the official `train_val_list.txt` and `test_list.txt` lie beside the table, they are the cohort's own split.
+    The table's later columns, of which the published header splits two by a comma, are not read.
     """
     for finding in findings:
         if cohort.labels[finding] not in {*FINDINGS, NO_FINDING}:
@@ -65,6 +69,7 @@ def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.Da
     if "follow_up" in table:
         parts["study"] = table["patient_id"] + "_" + table["follow_up"]
     parts |= {column: table[column] for column in ("age", "sex") if column in table}
+    parts |= _split(table["image"], root=root)
     found = rows.assemble(parts, table=name)
     if "view" in table:
         found = rows.frontal(found, table["view"], blank=True)
@@ -89,6 +94,28 @@ def _found(images: pd.Series, *, root: Path) -> pd.Series:
             for entry in folder.iterdir():
                 places.setdefault(entry.name, entry.relative_to(root).as_posix())
     return images.map(lambda name: places.get(name, f"images/{name}") if name else "").astype("str")
+
+
+def _split(images: pd.Series, *, root: Path) -> dict[str, object]:
+    """The part of each image by the official lists, blank for one in neither; nothing where they are not there."""
+    there = {part: name for part, name in LISTS.items() if (root / name).exists()}
+    if not there:
+        return {}
+    if len(there) < len(LISTS):
+        raise tables.CohortError(
+            f"{root} has {' '.join(there.values())}, one of {' and '.join(LISTS.values())}; put both there, or none"
+        )
+    parts: dict[str, str] = {}
+    for part, name in there.items():
+        content = small_files.read(root / name, within=root, most=LONGEST)
+        if content is None:
+            raise tables.CohortError(f"list {name} cannot be read, or is no list of names; download it again")
+        listed = dict.fromkeys(content.decode("utf-8", errors="replace").split(), part)
+        both = len(parts.keys() & listed.keys())
+        if both:
+            raise tables.CohortError(f"{both} images stand in both {' and '.join(LISTS.values())}; download them again")
+        parts |= listed
+    return {"source_split": images.map(lambda name: parts.get(name, "")).astype("str")}
 
 
 def _labelled(found: pd.DataFrame, labels: pd.Series, *, named: dict[str, str]) -> pd.DataFrame:

@@ -12,7 +12,20 @@ from privrad.config.values import Frozen, Modality, Name, Role, Share, Unit
 from privrad.study_file import expand
 
 LAYOUTS: Mapping[Modality, tuple[str, ...]] = {
-    "radiograph": ("mimic_cxr_jpg", "uka_cxr", "nih_cxr14", "covid_cxr"),
+    "radiograph": (
+        "mimic_cxr_jpg",
+        "uka_cxr",
+        "nih_cxr14",
+        "covid_cxr",
+        "chexpert",
+        "padchest",
+        "vindr_cxr",
+        "rsna_pneumonia",
+        "openi",
+        "aiforcovid",
+        "shenzhen",
+        "montgomery",
+    ),
     "ct": ("pdac", "panorama", "msd_pancreas"),
 }
 
@@ -41,7 +54,23 @@ class Cohort(Frozen):
     """Where a cohort lies, how it is laid out, how its source columns name the findings, what may be spent on it."""
 
     id: Name
-    layout: Literal["mimic_cxr_jpg", "uka_cxr", "nih_cxr14", "covid_cxr", "pdac", "panorama", "msd_pancreas"]
+    layout: Literal[
+        "mimic_cxr_jpg",
+        "uka_cxr",
+        "nih_cxr14",
+        "covid_cxr",
+        "chexpert",
+        "padchest",
+        "vindr_cxr",
+        "rsna_pneumonia",
+        "openi",
+        "aiforcovid",
+        "shenzhen",
+        "montgomery",
+        "pdac",
+        "panorama",
+        "msd_pancreas",
+    ]
     sensitivity: Literal["public", "synthetic", "private"]
     root: Annotated[Path, BeforeValidator(expand)] | None = None
     phantom: Phantom | None = None
