@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import Any
 
 PRIVATE = 0o600
 """The permissions of a file that holds plain ids, paths or file names: its owner's alone."""
+CELL = re.compile(r'((?:^|[;\t\r\n])[\s"]*+)([=+\-@\uff1d\uff0b\uff0d\uff20]?)')
+"""Where a spreadsheet begins to read a cell, here or in another language's, and what makes a formula of it."""
 
 
 @contextmanager
@@ -44,6 +47,18 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with sorted keys, atomically; NaN and infinity are refused."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def cell(value: object) -> object:
+    """A value for a CSV file that people open in a spreadsheet: an apostrophe before what it would take for a formula.
+
+    Numbers stay numbers, negative ones too. A carriage return, which some programs take for the end of a row, becomes
+    a space. Source: OWASP, "CSV injection".
+    """
+    if not isinstance(value, str):
+        return value
+    marked = CELL.sub(lambda found: f"{found[1]}'{found[2]}" if found[2] else found[1], value)
+    return ("'" * value.startswith(("\t", "\r")) + marked).replace("\r", " ")
 
 
 def sha256(path: Path) -> str:

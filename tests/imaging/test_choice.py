@@ -16,6 +16,7 @@ from pydicom.uid import (
     XRayRadiationDoseSRStorage,
 )
 
+from privrad.imaging.choice import VIEW, view_numbers
 from privrad.imaging.series import read_series
 from tests.imaging.made_ct import CORONAL, body, ct_slice, write_series
 from tests.imaging.outcome import refusal, volume
@@ -137,3 +138,26 @@ def test_messages_name_no_patient(tmp_path: Path) -> None:
     write_series(tmp_path, body((5, 6, 8)), prefix="b", SeriesInstanceUID="1.2.11", PatientName="Doe^Jane")
     remedy = refusal(tmp_path)[1]
     assert not any(word in remedy for word in ("Doe", "4711", "liver", "1.2.9"))
+
+
+def test_views_are_told_apart_as_one_by_one() -> None:
+    """Of directions all over and of some that are near each other, in any order."""
+    generator = np.random.default_rng(5)
+    turns = np.linalg.qr(generator.normal(size=(60, 3, 3)))[0][:, :2]
+    near = turns[:20] + generator.normal(0, 0.05, (20, 2, 3))
+    orientations = [tuple(one.ravel().tolist()) for one in np.concatenate([turns, near, turns[:5]])]
+    orientations = [orientations[index] for index in generator.permutation(len(orientations))]
+    first: list[tuple[float, ...]] = []
+    expected = []
+    for one in orientations:
+        alike = [
+            number
+            for number, other in enumerate(first)
+            if one == other or min(np.dot(one[:3], other[:3]), np.dot(one[3:], other[3:])) > VIEW
+        ]
+        expected.append(alike[0] if alike else len(first))
+        if not alike:
+            first.append(one)
+    numbers = view_numbers(orientations)
+    assert [numbers[one] for one in orientations] == expected
+    assert 40 < len(first) < 80

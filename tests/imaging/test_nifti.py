@@ -200,12 +200,13 @@ def test_what_is_refused(save: Save, what: str, name: str) -> None:
     assert caught.value.reason == reason
 
 
-def test_fields_that_contradict_are_met_while_planes_are_read(save: Save) -> None:
-    for fields in ({"dim": [3, 24, 20, 2**14, 1, 1, 1, 1]}, {"vox_offset": 1e9}, {"datatype": 64, "bitpix": 64}):
-        for name in ("scan.nii", "scan.nii.gz"):
-            scan = read_scan(save(**fields, name=name))
-            with pytest.raises(Unreadable, match=r"^unreadable_file: it ends within plane \d+ of \d+; copy"):
-                list(scan.planes())
+def test_voxels_that_are_fewer_than_the_header_says_are_met_while_planes_are_read(save: Save) -> None:
+    """What a gzipped file holds is known only then, unless no file of its length could hold as much."""
+    scan = read_scan(save(datatype=64, bitpix=64))
+    with pytest.raises(Unreadable, match=r"^unreadable_file: it ends within plane \d+ of 12; copy"):
+        list(scan.planes())
+    with pytest.raises(Unreadable, match=r"^unreadable_file: it is too short for 12 planes of 20 x 24 voxels; copy"):
+        read_scan(save(datatype=64, bitpix=64, name="scan.nii"))
 
 
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.9999])

@@ -84,9 +84,9 @@ def write_parquet(path: Path, table: pd.DataFrame, *, mode: int = 0o644) -> None
 
 
 def write_csv(path: Path, table: pd.DataFrame, *, mode: int = 0o644) -> None:
-    """Write a table without its index as UTF-8, atomically, with the permissions `mode`."""
+    """Write a table without its index as UTF-8, atomically, with permissions `mode`; texts as `files.cell` has them."""
     with files.atomic(path, mode=mode) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n")
+        table.map(files.cell).to_csv(temporary, index=False, lineterminator="\n", errors="backslashreplace")
 
 
 def rejects(rows: pd.DataFrame) -> pd.DataFrame:

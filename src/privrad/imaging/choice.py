@@ -37,23 +37,27 @@ def choose(files: Sequence[Slice | Other], *, named: Path | None) -> Group:
 
 
 def _groups(slices: Sequence[Slice]) -> list[Group]:
-    views: list[tuple[float, ...]] = []
-    seen: dict[tuple[float, ...], int] = {}
+    views = view_numbers([one.orientation for one in slices])
     groups: dict[tuple[str, str, int, int, int], Group] = defaultdict(list)
     for one in slices:
-        view = seen.setdefault(one.orientation, _view(one.orientation, views))
-        groups[one.series, one.frame, view, one.rows, one.columns].append(one)
+        groups[one.series, one.frame, views[one.orientation], one.rows, one.columns].append(one)
     return [part for group in groups.values() for part in _by_type(group)]
 
 
-def _view(orientation: tuple[float, ...], views: list[tuple[float, ...]]) -> int:
-    """The first known view whose axes lie within 10 degrees of these, or a new one."""
-    axes = np.reshape(orientation, (2, 3))
-    for number, known in enumerate(views):
-        if ((axes * np.reshape(known, (2, 3))).sum(axis=1) > VIEW).all():
-            return number
-    views.append(orientation)
-    return len(views) - 1
+def view_numbers(orientations: Sequence[tuple[float, ...]]) -> dict[tuple[float, ...], int]:
+    """The view of each orientation: that of the first one given whose axes lie within 10 degrees and that began one."""
+    met = [*dict.fromkeys(orientations)]
+    axes = np.reshape(met, (-1, 2, 3))
+    numbers = np.full(len(met), -1)
+    while (left := np.flatnonzero(numbers < 0)).size:
+        alike = ((axes[left] * axes[left[0]]).sum(axis=2) > VIEW).all(axis=1)
+        alike[0] = True
+        numbers[left[alike]] = numbers.max() + 1
+    return dict(zip(met, numbers.tolist(), strict=True))
+
+
+def _one_view(one: Slice, other: Slice) -> bool:
+    return len({*view_numbers([other.orientation, one.orientation]).values()}) == 1
 
 
 def _by_type(group: Group) -> list[Group]:
@@ -97,9 +101,7 @@ def _only(groups: Sequence[Group], others: Sequence[Other]) -> Group:
 def _is_odd_size(one: Slice, groups: Sequence[Group]) -> bool:
     """Whether a slice alone belongs to one of the groups by all but its rows and columns."""
     return any(
-        (one.series, one.frame) == (group[0].series, group[0].frame)
-        and _view(one.orientation, [group[0].orientation]) == 0
-        for group in groups
+        (one.series, one.frame) == (group[0].series, group[0].frame) and _one_view(one, group[0]) for group in groups
     )
 
 
@@ -123,7 +125,7 @@ def _refuse_several(groups: Sequence[Group]) -> NoReturn:
     if len({(one.series, one.frame, one.image_type) for one, *_ in groups}) == 1 and len(sizes) == len(groups):
         met = " and ".join(f"{rows} x {columns}" for rows, columns in sorted(sizes))
         remedy = f"one series has slices of {met} pixels; name a file of those to use, or export them alike"
-        if all(_view(one.orientation, [first.orientation]) == 0 for one, *_ in groups):
+        if all(_one_view(one, first) for one, *_ in groups):
             raise Unreadable("differing_slices", remedy)
     shown = "; ".join(_facts(group) for group in groups[:_SHOWN])
     more = f"; and {len(groups) - _SHOWN} more" if len(groups) > _SHOWN else ""

@@ -23,7 +23,7 @@ Window: TypeAlias = tuple[float, float]
 
 FEWEST, LARGEST_SIZE = 8, 1024
 
-_LARGEST_PLANE, _LARGEST_AXIS = 2**24, 2**14
+_LARGEST_PLANE, _LARGEST_AXIS, _MOST_VOXELS = 2**24, 2**14, 2**32
 _APART = 8  # numbers between rows of sums: rows a power of two apart fall into one place of the cache when transposed
 _SMALLEST_EXTENT, _LARGEST_EXTENT, _WIDEST_VOXEL = 10.0, 3000.0, 30.0
 
@@ -39,7 +39,7 @@ def prepare(scan: Scan, *, size: Size, window: Window) -> np.ndarray:
     in Hounsfield units, with values that are not finite, or the same everywhere in the window; ValueError for a size
     or window out of bounds.
     """
-    _check_wanted(size, window)
+    check_wanted(size, window)
     _check_grid(scan)
     found: list[np.ndarray] = []
     prepared = _resized(scan, _looked_at(scan, found), size=size, window=window)
@@ -52,7 +52,7 @@ def prepare(scan: Scan, *, size: Size, window: Window) -> np.ndarray:
 
 def resample(scan: Scan, *, size: Size, window: Window) -> np.ndarray:
     """As `prepare`, of any scan whose values are finite, whatever it covers or shows."""
-    _check_wanted(size, window)
+    check_wanted(size, window)
     return _resized(scan, scan.planes(), size=size, window=window)
 
 
@@ -147,7 +147,8 @@ def _looked_at(scan: Scan, found: list[np.ndarray]) -> Iterator[np.ndarray]:
         yield plane
 
 
-def _check_wanted(size: Size, window: Window) -> None:
+def check_wanted(size: Size, window: Window) -> None:
+    """Raise ValueError for a size or window out of bounds."""
     if len(size) != 3 or not all(1 <= length <= LARGEST_SIZE for length in size):
         raise ValueError(f"size is {tuple(size)}; give columns, rows and slices of 1 to {LARGEST_SIZE} voxels each")
     if not -MOST <= window[0] < window[1] <= MOST:
@@ -158,9 +159,10 @@ def _check_wanted(size: Size, window: Window) -> None:
 def _check_grid(scan: Scan) -> None:
     """Refuse, before a voxel is read, a scan that cannot show a body."""
     planes, rows, columns = scan.shape
-    if rows * columns > _LARGEST_PLANE or max(scan.shape) > _LARGEST_AXIS:
+    fits = rows * columns <= _LARGEST_PLANE and max(scan.shape) <= _LARGEST_AXIS
+    if not fits or math.prod(scan.shape) > _MOST_VOXELS:
         held = f"{planes} planes of {rows} x {columns} voxels"
-        raise Unreadable("too_large", f"{held}; export at most {_LARGEST_AXIS} of 4096 x 4096")
+        raise Unreadable("too_large", f"{held}; export planes of at most 4096 x 4096, and {_MOST_VOXELS} voxels in all")
     for name, (stored, _) in zip(("columns", "rows", "slices"), _axes(scan.affine), strict=True):
         length, spacing = scan.shape[2 - stored], scan.spacing[2 - stored]
         if length < FEWEST:

@@ -1,26 +1,41 @@
-"""Single elements of a DICOM header, and whether the header was cut short."""
+"""Single elements of a DICOM header, and what they say of the whole file."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from functools import cache, lru_cache
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from privrad.imaging.unreadable import Unreadable
 
 _FARTHEST = 1e5
-_META_START = 144
 _SHORT = 256
 _OF_EITHER_SIGN = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # with the multi-frame ones below it
+_DOCUMENTS = "1.2.840.10008.5.1.4.1.1.104."
+_CONVERSIONS = {
+    "DV": "digitised video",
+    "DI": "a digital interface",
+    "DF": "digitised film",
+    "WSD": "a workstation",
+    "SD": "a scanned document",
+    "SI": "a scanned image",
+    "DRW": "a drawing",
+    "SYN": "a synthetic image",
+}
+_MODALITIES = (
+    *("AU", "BI", "BMD", "CR", "CT", "DOC", "DX", "ECG", "ES", "GM", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP"),
+    *("OT", "PR", "PT", "PX", "REG", "RF", "RG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD", "RTSTRUCT", "SC", "SEG"),
+    *("SM", "SR", "TG", "US", "VA", "XA", "XC"),
+)
 
 
-def place(file: FileDataset, keyword: str, *, count: int) -> tuple[float, ...]:
+def place(file: Dataset, keyword: str, *, count: int) -> tuple[float, ...]:
     """The `count` numbers of an element that says where a slice lies; raises Unreadable where they are not given."""
     found = numbers(file, keyword)
     if not found:
@@ -32,7 +47,7 @@ def place(file: FileDataset, keyword: str, *, count: int) -> tuple[float, ...]:
     return found
 
 
-def numbers(file: FileDataset, keyword: str) -> tuple[float, ...]:
+def numbers(file: Dataset, keyword: str) -> tuple[float, ...]:
     """The numbers of an element, none where it is absent or empty; raises Unreadable for what is no number."""
     try:
         value = _value(file, keyword)
@@ -44,7 +59,7 @@ def numbers(file: FileDataset, keyword: str) -> tuple[float, ...]:
         raise Unreadable("unreadable_file", f"its {keyword} is no number; export the file again") from None
 
 
-def whole(file: FileDataset, keyword: str) -> int:
+def whole(file: Dataset, keyword: str) -> int:
     """The first number of an element as a whole one; raises Unreadable where there is none."""
     found = numbers(file, keyword)
     if not found or not math.isfinite(found[0]):
@@ -52,18 +67,50 @@ def whole(file: FileDataset, keyword: str) -> int:
     return int(found[0])
 
 
-def text(file: FileDataset, keyword: str) -> str:
+def text(file: Dataset, keyword: str) -> str:
     """The text of an element, "" where it is absent."""
     value = _value(file, keyword)
     return "" if value is None else str(value).strip()
 
 
-def sop_class(file: FileDataset) -> str:
+def known(file: Dataset) -> str:
+    """The modality for a message: one that the standard names, since anything may stand in a header."""
+    given = text(file, "Modality").upper()
+    if not given:
+        return "modality not given"
+    return given if given in _MODALITIES else "a modality that the standard does not name"
+
+
+def set_aside(file: Dataset, *, trusted: bool) -> Unreadable | None:
+    """Why a file is no radiograph or slice that may be used, or None.
+
+    Documents never are; captured and scanned pictures, and what is declared to show annotation, only of a source that
+    is trusted to have taken out names.
+    """
+    kind = sop_class(file)
+    if kind.startswith(_DOCUMENTS):
+        return Unreadable(
+            "encapsulated_document", "a document (PDF, CDA or a model to print), not an image; leave it out"
+        )
+    if trusted:
+        return None
+    if text(file, "BurnedInAnnotation").upper() == "YES":
+        remedy = "its header says that text is burned into the picture; export the original, or a cleaned copy"
+        return Unreadable("burned_in_annotation", remedy)
+    how = _CONVERSIONS.get(text(file, "ConversionType").upper())
+    if kind == _SECONDARY_CAPTURE or kind.startswith(f"{_SECONDARY_CAPTURE}.") or how:
+        made = f" from {how}" if how else ""
+        remedy = f"a secondary capture{made}, which may show names; export the image as the modality made it"
+        return Unreadable("secondary_capture", remedy)
+    return None
+
+
+def sop_class(file: Dataset) -> str:
     """What kind of object a file holds, if only its meta header says it; "" where neither does."""
     return text(file, "SOPClassUID") or str(file.file_meta.get("MediaStorageSOPClassUID", ""))
 
 
-def image_type(file: FileDataset) -> tuple[str, ...]:
+def image_type(file: Dataset) -> tuple[str, ...]:
     """The values of ImageType in capitals."""
     value = _value(file, "ImageType") or ()
     return tuple(str(part).upper() for part in ([value] if isinstance(value, str) else value))
@@ -75,7 +122,7 @@ def tag(keyword: str) -> BaseTag:
     return Tag(keyword)
 
 
-def _value(file: FileDataset, keyword: str) -> Any:
+def _value(file: Dataset, keyword: str) -> Any:
     """The value of an element, or None; most are the same in all slices of a series and are converted once."""
     raw = file.get_item(tag(keyword))
     if not isinstance(raw, RawDataElement) or keyword in _OF_EITHER_SIGN:
@@ -88,16 +135,3 @@ def _value(file: FileDataset, keyword: str) -> Any:
 @lru_cache(maxsize=1024)
 def _converted(raw: RawDataElement) -> Any:
     return convert_raw_data_element(raw).value
-
-
-def is_cut(file: FileDataset, stream: BinaryIO) -> bool:
-    """Whether a header that was just read from the stream, none of its values looked at yet, ends within a value."""
-    size = os.fstat(stream.fileno()).st_size
-    meta = file.file_meta.get("FileMetaInformationGroupLength") or 0
-    if _META_START + meta > size > _META_START:
-        return True
-    values = (file.get_item(key) for key in file.keys())  # noqa: SIM118 (a Dataset iterates over its elements)
-    return any(
-        isinstance(raw, RawDataElement) and raw.value is not None and len(raw.value) < raw.length < 0xFFFFFFFF
-        for raw in values
-    )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -14,6 +17,7 @@ from nibabel.nifti2 import Nifti2Header
 from nibabel.orientations import aff2axcodes
 from nibabel.spatialimages import HeaderDataError
 
+from privrad.imaging.opening import open_regular
 from privrad.imaging.scan import Scan, is_orthogonal
 from privrad.imaging.unreadable import Unreadable
 
@@ -23,6 +27,8 @@ APART = 0.5
 """The least cosine between an axis of the sform and the same of the qform."""
 _SIZES: dict[int, Any] = {348: Nifti1Header, 540: Nifti2Header}
 _SINGLE, _PAIR = (b"n+1\0", b"n+2\0"), (b"ni1\0", b"ni2\0")
+_DENSEST = 1032  # bytes that deflate makes of one at most
+_FARTHEST = 2**26  # bytes before the voxels; extensions in use take a few thousand
 _MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -52,28 +58,29 @@ def read_nifti(path: Path) -> Scan:
     more than 60 degrees apart, nobody can tell which is right. Raises Unreadable for that and for a file that holds
     several volumes, colours, vectors or complex numbers, only a header, no orientation or sheared axes, or is damaged.
     """
-    with _opened(path) as stream:
+    with _opened(path) as (stream, room):
         header = _header(stream.read(LONGEST_HEADER))
     columns, rows, planes = _dimensions(header)
-    slope, intercept = header.get_slope_inter()
-    start = header.sizeof_hdr + 4
-    layout = _Layout(
-        shape=(planes, rows, columns),
-        dtype=_dtype(header),
-        offset=int(header["vox_offset"]) or start,
-        slope=1.0 if slope is None else slope,
-        intercept=intercept or 0.0,
-    )
-    if layout.offset < start:
-        raise Unreadable("unreadable_file", f"its voxels begin at byte {layout.offset}, in the header; export it again")
+    slope, intercept = _scale(header)
+    layout = _Layout((planes, rows, columns), _dtype(header), _offset(header), slope, intercept)
+    if layout.offset + math.prod(layout.shape) * layout.dtype.itemsize > room:
+        remedy = f"it is too short for {planes} planes of {rows} x {columns} voxels; copy the file again"
+        raise Unreadable("unreadable_file", remedy)
     return Scan(layout.shape, _affine(header), lambda: _planes(path, layout))
 
 
-def _opened(path: Path) -> BinaryIO:
-    """The file as a stream of what it holds, decompressed where it is gzipped."""
-    with path.open("rb") as stream:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """The file as a stream of what it holds, decompressed where it is gzipped, and how many bytes that is at most."""
+    with open_regular(path) as stream:
         compressed = stream.read(2) == GZIP
-    return cast(BinaryIO, gzip.open(path)) if compressed else path.open("rb")
+        stream.seek(0)
+        room = os.fstat(stream.fileno()).st_size
+        if not compressed:
+            yield stream, room
+            return
+        with gzip.GzipFile(fileobj=stream) as inflated:
+            yield cast(BinaryIO, inflated), _DENSEST * room
 
 
 def _header(head: bytes) -> Any:
@@ -105,13 +112,37 @@ def _dimensions(header: Any) -> tuple[int, int, int]:
 def _dtype(header: Any) -> np.dtype:
     try:
         dtype: np.dtype = header.get_data_dtype()
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):
         raise Unreadable("unreadable_file", f"its data type is {header['datatype']}; export the scan again") from None
     if dtype.fields is not None:
         raise Unreadable("colour_image", "its voxels are colours; export the scan itself, in Hounsfield units")
     if dtype.kind not in "iuf" or not dtype.itemsize:
         raise Unreadable("unusable_values", f"its voxels are {dtype}; export the scan as real numbers")
+    bits = int(header["bitpix"])
+    if bits not in (0, 8 * dtype.itemsize):
+        raise Unreadable("unreadable_file", f"its voxels are {dtype}, and have {bits} bits; export the scan again")
     return dtype
+
+
+def _scale(header: Any) -> tuple[float, float]:
+    """The slope and intercept; 1 and 0 where the slope is 0, which says none, or NaN, which some write for none."""
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or math.isnan(slope):
+        return 1.0, 0.0
+    if not math.isfinite(slope) or not math.isfinite(intercept):
+        raise Unreadable("unreadable_file", f"its rescale is {slope:g} x + {intercept:g}; export the scan again")
+    return slope, intercept
+
+
+def _offset(header: Any) -> int:
+    """Where the voxels begin, behind the header and its extensions, which nobody looks at."""
+    start, offset = header.sizeof_hdr + 4, float(header["vox_offset"])
+    if offset == 0:
+        return int(start)
+    if not start <= offset <= _FARTHEST:
+        remedy = f"its voxels begin at byte {offset:.0f}; {start} to {_FARTHEST} are usual: export it again"
+        raise Unreadable("unreadable_file", remedy)
+    return int(offset)
 
 
 def _affine(header: Any) -> np.ndarray:
@@ -166,7 +197,7 @@ def _planes(path: Path, layout: _Layout) -> Iterator[np.ndarray]:
     """Each plane in turn; the byte after the last is asked for too, so that a gzip checksum is compared."""
     planes, rows, columns = layout.shape
     wanted = rows * columns * layout.dtype.itemsize
-    with _opened(path) as stream:
+    with _opened(path) as (stream, _):
         stream.seek(layout.offset)
         for number in range(planes):
             content = stream.read(wanted)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
-from nibabel.nifti1 import Nifti1Image
 
 from privrad import config, files, progress
-from privrad.imaging import ct, radiograph
-from privrad.imaging.read import Unreadable, read_radiograph, read_scan
 from privrad.imaging.shards import shard_of, write_shard
+from privrad.imaging.task import Prepared, Size, Task, Window
+from privrad.imaging.unreadable import Unreadable
+from privrad.imaging.worker import Worker
 
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -32,56 +32,52 @@ def run(
     modality: config.Modality,
     out: Path,
     rejects: Path,
+    trusted: bool = False,
 ) -> None:
-    """Prepare the images of the patients in one shard, one at a time.
+    """Prepare the images of the patients in one shard, one at a time, in a process of their own.
 
     `manifest` and `paths` are Parquet tables with image_id and patient_id, and with image_id and path (relative to
     `root`; of a scan also a folder). Writes the images as uint8 [n, rows, columns], or scans as uint8 [n, slices, rows,
     columns], with the counts of refusals to `out`, and one row (file, reason, remedy) for each refused image to
-    `rejects`. Raises ValueError for a shard outside 0 <= shard < image.shards.
+    `rejects`. `trusted` says that whoever published the files has taken out what identifies patients. Raises ValueError
+    for a shard outside 0 <= shard < image.shards.
     """
     if not 0 <= shard < image.shards:
         raise ValueError(f"shard is {shard}; with {image.shards} shards it must lie between 0 and {image.shards - 1}")
-    shape, prepare = _preparation(image, modality, root=root)
+    task = _task(image, modality, root=root, trusted=trusted)
     wanted = _images(manifest, paths, shard=shard, shards=image.shards)
     refusals: list[tuple[str, str, str]] = []
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        shapes = (len(wanted), *shape)
+        shapes = (len(wanted), *task.shape)
         pixels = np.memmap(scratch, np.uint8, mode="w+", shape=shapes) if wanted else np.empty(shapes, np.uint8)
         kept: list[str] = []
         what = f"prepare shard {shard}"
-        for image_id, prepared in _prepared(wanted, prepare, root=root, refusals=refusals, what=what):
-            pixels[len(kept)] = prepared
+        for image_id, image_pixels in _prepared(wanted, task, root=root, refusals=refusals, what=what):
+            pixels[len(kept)] = image_pixels
             kept.append(image_id)
         counts = Counter(reason for _, reason, _ in refusals)
         _write_rejects(rejects, refusals)
         write_shard(out, pixels=pixels[: len(kept)], image_ids=kept, refused=counts)
 
 
-def _preparation(
-    image: config.Image, modality: config.Modality, *, root: Path
-) -> tuple[tuple[int, ...], Callable[[Path], np.ndarray]]:
-    """The shape of one prepared image, and what makes it of a file."""
+def _task(image: config.Image, modality: config.Modality, *, root: Path, trusted: bool) -> Task:
     size, window = image.size, image.window
     if modality == "radiograph" and isinstance(size, int):
-        return (size, size), lambda path: radiograph.prepare(read_radiograph(path), size=size)
+        return Task(size, trusted=trusted)
     if modality == "ct" and isinstance(size, tuple) and window is not None:
-        home = root.resolve()
-        return size[::-1], lambda path: ct.prepare(read_scan(path, within=home), size=size, window=window)
+        return Task(size, window, within=root.resolve(), trusted=trusted)
     raise ValueError(f"image.size {size} and image.window {window} are not for modality {modality}")
 
 
-def prepare_image(source: Path, out: Path, *, size: int) -> None:
+def prepare_image(source: Path, out: Path, *, size: int, trusted: bool = False) -> None:
     """Prepare one radiograph and write it as a grey PNG of size x size pixels.
 
-    Raises Unreadable naming the file, and ValueError where it would be written over.
+    `trusted` is as of `run`. Raises Unreadable naming the file, and ValueError where it would be written over.
     """
-    _refuse_over(source, out)
-    try:
-        image = radiograph.prepare(read_radiograph(source), size=size)
-    except Unreadable as error:
-        raise error.of(source) from None
+    import cv2
+
+    image = _one(source, out, Task(size, trusted=trusted)).pixels
     encoded, png = cv2.imencode(".png", image)
     if not encoded:
         raise RuntimeError(f"OpenCV could not encode {out} as PNG")
@@ -89,33 +85,40 @@ def prepare_image(source: Path, out: Path, *, size: int) -> None:
         temporary.write_bytes(png.tobytes())
 
 
-def prepare_volume(source: Path, out: Path, *, size: ct.Size, window: ct.Window) -> None:
+def prepare_volume(source: Path, out: Path, *, size: Size, window: Window, trusted: bool = False) -> None:
     """Prepare one CT scan and write it as NIfTI, uint8, with its place in the patient; same scan, same bytes.
 
-    `source` is a NIfTI file, a folder of DICOM slices or one of them. Raises Unreadable naming it, and ValueError for
-    an `out` that ends neither in .nii nor in .nii.gz or is `source` itself.
+    `source` is a NIfTI file, a folder of DICOM slices or one of them; `trusted` is as of `run`. Nothing but voxels and
+    place goes into the new file. Raises Unreadable naming the source, and ValueError for an `out` that ends neither in
+    .nii nor in .nii.gz or is the source itself.
     """
-    _refuse_over(source, out)
     if not out.name.endswith((".nii", ".nii.gz")):
         raise ValueError(f"{out}: a prepared volume is NIfTI; give it a name that ends in .nii.gz or .nii")
-    try:
-        scan = read_scan(source)
-        volume = ct.prepare(scan, size=size, window=window)
-    except Unreadable as error:
-        raise error.of(source) from None
-    content = _nifti(volume, ct.grid(scan, size=size))
+    content = _nifti(_one(source, out, Task(size, window, trusted=trusted)))
     with files.atomic(out) as temporary:
         temporary.write_bytes(gzip.compress(content, 6, mtime=0) if out.name.endswith(".gz") else content)
 
 
+def _one(source: Path, out: Path, task: Task) -> Prepared:
+    _refuse_over(source, out)
+    try:
+        with Worker(task) as worker:
+            return worker.prepare(source)
+    except Unreadable as error:
+        raise error.of(source) from None
+
+
 def _refuse_over(source: Path, out: Path) -> None:
-    if out.resolve() == source.resolve():
-        raise ValueError(f"{out}: the prepared image would be written over its source; give it another name")
+    with contextlib.suppress(OSError):
+        if source.samefile(out):
+            raise ValueError(f"{out}: the prepared image would be written over its source; give it another name")
 
 
-def _nifti(volume: np.ndarray, affine: np.ndarray) -> bytes:
-    """A NIfTI-1 file of a prepared volume [slices, rows, columns] with its affine to L, P, S."""
-    picture = Nifti1Image(volume.T, _TO_RAS @ affine)
+def _nifti(prepared: Prepared) -> bytes:
+    """A NIfTI-1 file of a prepared volume [slices, rows, columns], under a header made anew."""
+    from nibabel.nifti1 import Nifti1Image
+
+    picture = Nifti1Image(prepared.pixels.T, _TO_RAS @ prepared.affine)
     picture.header.set_xyzt_units("mm")
     picture.set_sform(picture.affine, code="scanner")
     picture.set_qform(picture.affine, code="scanner")
@@ -132,8 +135,10 @@ def locate(root: Path, path: object) -> Path:
     base = root.resolve()
     try:
         file = (base / text).resolve()
-    except (OSError, RuntimeError):
+    except RuntimeError:
         raise Unreadable("outside_root", "the path goes through links in a circle; mend them") from None
+    except OSError as error:
+        raise Unreadable("missing_file", f"its path leads nowhere ({error.strerror}); correct the table") from None
     if Path(text).is_absolute() or not file.is_relative_to(base):
         raise Unreadable("outside_root", "the path leaves the cohort's root; enter one relative to it and within it")
     return base / text
@@ -149,27 +154,28 @@ def _images(manifest: Path, paths: Path, *, shard: int, shards: int) -> list[tup
 
 def _prepared(
     wanted: Sequence[tuple[str, object]],
-    prepare: Callable[[Path], np.ndarray],
+    task: Task,
     *,
     root: Path,
     refusals: list[tuple[str, str, str]],
     what: str,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield each image that can be prepared with its id, and note the others in `refusals`."""
-    for image_id, path in progress.track(wanted, what=what):
-        try:
-            image = prepare(locate(root, path))
-        except Unreadable as error:
-            refusals.append((path if isinstance(path, str) else image_id, error.reason, error.remedy))
-        else:
-            yield image_id, image
+    with Worker(task) as worker:
+        for image_id, path in progress.track(wanted, what=what):
+            try:
+                image = worker.prepare(locate(root, path))
+            except Unreadable as error:
+                refusals.append((path if isinstance(path, str) else image_id, error.reason, error.remedy))
+            else:
+                yield image_id, image.pixels
 
 
 def _write_rejects(path: Path, refusals: Sequence[tuple[str, str, str]]) -> None:
     with (
         files.atomic(path, mode=files.PRIVATE) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as stream,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
     ):
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(("file", "reason", "remedy"))
-        table.writerows(refusals)
+        table.writerows([files.cell(part) for part in refusal] for refusal in refusals)

@@ -10,6 +10,8 @@ from pydicom.dataset import Dataset
 
 from privrad.imaging.unreadable import Unreadable
 
+_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+
 
 def present(raw: np.ndarray, header: Dataset) -> np.ndarray:
     """Map raw pixels to presentation values, bright where the body is dense, float32 [rows, columns].
@@ -107,7 +109,8 @@ def _interest(values: np.ndarray, header: Dataset) -> np.ndarray:
     centre, width = _number(header, "WindowCenter"), _number(header, "WindowWidth")
     if centre is None or width is None:
         return values
-    return window(values, centre=centre, width=width, function=header.get("VOILUTFunction") or "LINEAR")
+    function = str(header.get("VOILUTFunction") or "LINEAR")
+    return window(values, centre=centre, width=width, function=function if function in _FUNCTIONS else "unknown")
 
 
 def window(values: np.ndarray, *, centre: float, width: float, function: str) -> np.ndarray:
@@ -125,7 +128,7 @@ def window(values: np.ndarray, *, centre: float, width: float, function: str) ->
         return np.clip((values - centre) / width + 0.5, 0, 1)
     if function == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - centre) / width, -700, 700)))
-    raise Unreadable("invalid_window", f"VOI LUT function {function!r}; LINEAR, LINEAR_EXACT and SIGMOID are known")
+    raise Unreadable("invalid_window", f"VOI LUT function {function!r}; {', '.join(_FUNCTIONS)} are known")
 
 
 def _through_table(values: np.ndarray, item: Dataset) -> np.ndarray:

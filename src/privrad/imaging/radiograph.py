@@ -21,6 +21,12 @@ def prepare(pixels: np.ndarray, *, size: int) -> np.ndarray:
     return equalise(to_bytes(resize(pixels, size=size)))
 
 
+def check_wanted(size: int) -> None:
+    """Raise ValueError for a size out of bounds."""
+    if not 1 <= size <= LARGEST_SIZE:
+        raise ValueError(f"size is {size}; give 1 to {LARGEST_SIZE} pixels")
+
+
 def resize(pixels: np.ndarray, *, size: int) -> np.ndarray:
     """Resize real values [rows, columns] to [size, size]: each axis by area average where it shrinks, else linearly.
 
@@ -29,8 +35,7 @@ def resize(pixels: np.ndarray, *, size: int) -> np.ndarray:
     """
     if pixels.ndim != 2 or pixels.dtype.kind not in "buif":
         raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}; give real numbers [rows, columns]")
-    if not 1 <= size <= LARGEST_SIZE:
-        raise ValueError(f"size is {size}; give 1 to {LARGEST_SIZE} pixels")
+    check_wanted(size)
     rows, columns = pixels.shape
     check_size(rows, columns)
     values, span = _as_floats(pixels)

@@ -20,19 +20,20 @@ SAME = 0.01
 """Millimetres along the normal within which two slices lie at one place."""
 
 
-def read_series(path: Path, *, within: Path | None = None) -> Scan:
+def read_series(path: Path, *, within: Path | None = None, trusted: bool = False) -> Scan:
     """The one CT volume in a folder of DICOM files (not below it), or the one that the named file is a slice of.
 
     Localizers, projections, captured screens, other modalities and files that are not DICOM are set aside, and what is
     derived where originals are beside it. Slices are sorted by position along their normal. Hounsfield units are those
     of each slice's own rescale; padding is air, -1024. Of slices at one place with identical pixels one is kept. The
     planes are int16 or float32, those of the files as they are where the stack is even and upright; otherwise float32,
-    resampled as `geometry.lay` says. With `within`, a file that a link leads to outside that folder is refused. Headers
-    are read now, pixels when the planes are, a few at a time. Raises Unreadable where no volume, or more than one, can
-    be told; a missing folder raises FileNotFoundError.
+    resampled as `geometry.lay` says. With `within`, a file that a link leads to outside that folder is refused. Slices
+    that were captured or scanned, or that show annotation, are refused unless `trusted`. Headers are read now, pixels
+    when the planes are, a few at a time. Raises Unreadable where no volume, or more than one, can be told; a missing
+    folder raises FileNotFoundError.
     """
     named = None if path.is_dir() else path
-    slices = choose([read_header(file) for file in _files(path, within)], named=named)
+    slices = choose([read_header(file, trusted=trusted) for file in _files(path, within)], named=named)
     _check_alike(slices)
     slices = _in_order(slices)
     _check_acquisitions(slices)

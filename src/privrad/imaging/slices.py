@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from pydicom import dcmread, uid
-from pydicom.dataset import FileDataset
+from pydicom import uid
+from pydicom.dataset import Dataset
 
-from privrad.imaging.dicom import GREY, stored_pixels, transfer_syntax
-from privrad.imaging.elements import image_type, is_cut, numbers, place, sop_class, tag, text, whole
+from privrad.imaging import allowed
+from privrad.imaging.elements import image_type, known, numbers, place, set_aside, sop_class, text, whole
 from privrad.imaging.hounsfield import Coding, hounsfield
+from privrad.imaging.quiet import quiet
+from privrad.imaging.stored import GREY, stored_pixels, transfer_syntax
 from privrad.imaging.unreadable import Unreadable
+from privrad.imaging.walk import UNDEFINED, Header
+from privrad.imaging.walk import read_header as read_elements
 
 LARGEST = 4096 * 4096
 _ENHANCED = (uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _SCOUTS = {"LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
 _PICTURES = {"MIP", "MAXIP", "MINIP", "MAXIMUM", "MINIMUM", "PROJECTION", "3D", "VRT", "SSD", "RENDERED", "SCREEN"}
-_KEYWORDS = [
-    *("SOPClassUID", "Modality", "ImageType", "SeriesInstanceUID", "SeriesNumber", "FrameOfReferenceUID"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "NumberOfFrames", "ModalityLUTSequence"),
-    *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept"),
-    *("RescaleType", "AcquisitionNumber"),
-]
-_TAGS = [tag(keyword) for keyword in _KEYWORDS]
-_PIXEL_DATA = b"\xe0\x7f\x10\x00"
-_UNDEFINED = 0xFFFFFFFF
+_PIXEL_DATA = 0x7FE00010
+_WANTED = allowed.tags(allowed.SLICE)
 _SCALES = ("", "HU", "US")
 """The rescale types taken as Hounsfield units: that of CT where none is given, and the unspecified one, whose values
 `plausible.check` judges; others name another quantity, or units with a material taken out (HU_MOD)."""
-log = logging.getLogger("privrad")
 
 
 @dataclass(frozen=True)
@@ -72,36 +65,28 @@ class Other:
     series: str | None = None
 
 
-def read_header(path: Path) -> Slice | Other:
-    """What one file of a folder is, by its header.
+def read_header(path: Path, *, trusted: bool = False) -> Slice | Other:
+    """What one file of a folder is, by its header, of which nothing is read but what `allowed` names.
 
     Raises Unreadable for an empty file and for a DICOM header that is cut short or damaged: these may be slices, but of
     which series nobody can tell.
     """
     try:
-        with path.open("rb") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _read(path, stream)
+        with path.open("rb") as stream, quiet():
+            return _read(path, stream, trusted=trusted)
     except Unreadable as error:
         raise Unreadable(error.reason, f"{path.name}: {error.remedy}") from None
-    except (NameError, ImportError):
-        raise
-    except Exception as error:
-        log.debug("%s", path.name, exc_info=True)
-        what = error.strerror if isinstance(error, OSError) and error.strerror else "its DICOM header is damaged"
+    except OSError as error:
+        what = error.strerror or "its DICOM header is damaged"
         remedy = f"{path.name}: {what}; copy or export the file again, or take it out of the folder"
-        raise Unreadable("unreadable_file", remedy) from error
+        raise Unreadable("unreadable_file", remedy) from None
 
 
 def read_pixels(one: Slice) -> np.ndarray:
-    """Hounsfield units of a slice, int16 or float32 [rows, columns]; raises Unreadable, or as pydicom does."""
+    """Hounsfield units of a slice, int16 or float32 [rows, columns]; raises Unreadable."""
     if one.offset is None:
-        with one.path.open("rb") as stream, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            file = dcmread(stream, force=True)
-            if "PixelData" not in file:
-                raise Unreadable("unreadable_file", "its pixels are cut short; copy or export the file again")
-            stored = stored_pixels(file)
+        with one.path.open("rb") as stream, quiet():
+            stored = stored_pixels(read_elements(stream, _WANTED))
         raw = stored.view(f"u{stored.itemsize}")
         if raw.itemsize != one.coding.allocated // 8:
             raise Unreadable("unreadable_file", f"it decodes to {8 * raw.itemsize} bits a pixel; export it again")
@@ -116,7 +101,7 @@ def read_pixels(one: Slice) -> np.ndarray:
     return hounsfield(raw, one.coding)
 
 
-def _read(path: Path, stream: BinaryIO) -> Slice | Other:
+def _read(path: Path, stream: BinaryIO, *, trusted: bool) -> Slice | Other:
     head = stream.read(132)
     if not any(head):
         raise Unreadable("unreadable_file", "it is empty or begins with zeros; copy it again, or take it away")
@@ -124,23 +109,24 @@ def _read(path: Path, stream: BinaryIO) -> Slice | Other:
     if not bare and not head.endswith(b"DICM"):
         return Other(path, Unreadable("unknown_format", "it is not DICOM"))
     stream.seek(0)
-    file = dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS, force=bare)
-    if is_cut(file, stream) or (not sop_class(file) and not text(file, "Modality")):
+    header = read_elements(stream, _WANTED)
+    file = header.elements
+    if header.cut or (not sop_class(file) and not text(file, "Modality")):
         raise Unreadable("unreadable_file", "its DICOM header is cut short, or says not what it is; copy it again")
     aside = _beside(file)
     if aside:
         return Other(path, aside)
     try:
-        return _slice(path, file, stream)
+        return _slice(path, header, trusted=trusted)
     except Unreadable as error:
         return Other(path, Unreadable(error.reason, f"{path.name}: {error.remedy}"), text(file, "SeriesInstanceUID"))
 
 
-def _beside(file: FileDataset) -> Unreadable | None:
+def _beside(file: Dataset) -> Unreadable | None:
     """Why a file is not one of the slices of any volume, or None where it should be one."""
     kind, modality = sop_class(file), text(file, "Modality")
     if modality not in ("CT", ""):
-        return Unreadable("not_ct", f"its modality is {modality}; only CT is read")
+        return Unreadable("not_ct", f"its modality is {known(file)}; only CT is read")
     if kind not in ("", uid.CTImageStorage, *_ENHANCED):
         name = uid.UID(kind).name if uid.UID(kind).type == "SOP Class" else "an object of the maker's own"
         return Unreadable("secondary_image", f"it is {name}, not a CT slice as it was reconstructed; name its source")
@@ -152,7 +138,11 @@ def _beside(file: FileDataset) -> Unreadable | None:
     return None
 
 
-def _slice(path: Path, file: FileDataset, stream: BinaryIO) -> Slice:
+def _slice(path: Path, header: Header, *, trusted: bool) -> Slice:
+    file = header.elements
+    aside = set_aside(file, trusted=trusted)
+    if aside:
+        raise aside
     _check_picture(file)
     rows, columns = (whole(file, keyword) for keyword in ("Rows", "Columns"))
     if rows < 1 or columns < 1:
@@ -163,7 +153,7 @@ def _slice(path: Path, file: FileDataset, stream: BinaryIO) -> Slice:
     return Slice(
         path=path,
         series=text(file, "SeriesInstanceUID"),
-        number=text(file, "SeriesNumber"),
+        number=_number(file),
         frame=text(file, "FrameOfReferenceUID"),
         acquisition=text(file, "AcquisitionNumber"),
         image_type=image_type(file),
@@ -173,11 +163,11 @@ def _slice(path: Path, file: FileDataset, stream: BinaryIO) -> Slice:
         orientation=place(file, "ImageOrientationPatient", count=6),
         spacing=place(file, "PixelSpacing", count=2),
         coding=coding,
-        offset=_offset(file, stream, rows * columns * coding.allocated // 8),
+        offset=_offset(header, rows * columns * coding.allocated // 8),
     )
 
 
-def _check_picture(file: FileDataset) -> None:
+def _check_picture(file: Dataset) -> None:
     """Refuse what is no single grey picture in Hounsfield units."""
     frames = numbers(file, "NumberOfFrames")
     if sop_class(file) in _ENHANCED or (frames and frames[0] > 1):
@@ -185,16 +175,15 @@ def _check_picture(file: FileDataset) -> None:
         raise Unreadable("several_frames", remedy)
     colours, kind = numbers(file, "SamplesPerPixel"), text(file, "PhotometricInterpretation")
     if kind not in ("", *GREY) or (colours and colours[0] != 1):
-        raise Unreadable("colour_image", f"its pixels are {kind or 'of several colours'}; name the grey slices")
-    scale = text(file, "RescaleType").upper()
-    if scale not in _SCALES:
-        remedy = f"its rescale gives {scale!r}, not HU; export slices in Hounsfield units"
+        raise Unreadable("colour_image", "its pixels are colours; name the grey slices")
+    if text(file, "RescaleType").upper() not in _SCALES:
+        remedy = "its rescale gives another quantity than HU; export slices in Hounsfield units"
         raise Unreadable("not_hounsfield", remedy)
     if "ModalityLUTSequence" in file and file.ModalityLUTSequence:
         raise Unreadable("not_hounsfield", "it has a modality table in place of a rescale; export it with a rescale")
 
 
-def _coding(file: FileDataset) -> Coding:
+def _coding(file: Dataset) -> Coding:
     allocated, bits = whole(file, "BitsAllocated"), whole(file, "BitsStored")
     if allocated not in (8, 16):
         raise Unreadable("unreadable_file", f"{allocated} bits a pixel; CT has 8 or 16; export the slice again")
@@ -218,21 +207,21 @@ def _coding(file: FileDataset) -> Coding:
     )
 
 
-def _offset(file: FileDataset, stream: BinaryIO, expected: int) -> int | None:
-    """Where plain pixels begin, or None where they are coded; `stream` stands at the first element not read."""
-    syntax = transfer_syntax(file)
-    if syntax.is_deflated:
-        return None
-    start_tag = stream.read(4)
-    if not syntax.is_little_endian or syntax.is_encapsulated:
-        if start_tag not in (_PIXEL_DATA, b"\x7f\xe0\x00\x10"):
-            raise Unreadable("no_pixel_data", "it has no pixels, or they are cut off; copy or export the file again")
-        return None
-    length = stream.read(4 if syntax.is_implicit_VR else 8)[-4:]
-    if start_tag != _PIXEL_DATA or len(length) < 4:
+def _number(file: Dataset) -> str:
+    """The number of the series, for a message; "" where something else stands there."""
+    given = text(file, "SeriesNumber")
+    return given if given.isascii() and given.isdecimal() else ""
+
+
+def _offset(header: Header, expected: int) -> int | None:
+    """Where plain pixels begin in the file, or None where they are coded."""
+    pixels, syntax = header.pixels, transfer_syntax(header.elements)
+    if pixels is None or pixels.tag != _PIXEL_DATA:
         raise Unreadable("no_pixel_data", "it has no pixels, or they are cut off; copy or export the file again")
-    size, start = int.from_bytes(length, "little"), stream.tell()
-    if size == _UNDEFINED or size < expected or start + expected > os.fstat(stream.fileno()).st_size:
+    if syntax.is_deflated or syntax.is_encapsulated or not syntax.is_little_endian:
+        return None
+    size = os.fstat(header.stream.fileno()).st_size
+    if pixels.length == UNDEFINED or pixels.length < expected or pixels.start + expected > size:
         remedy = f"it should hold {expected} bytes of pixels, and holds fewer; copy or export the file again"
         raise Unreadable("unreadable_file", remedy)
-    return start
+    return pixels.start

@@ -23,7 +23,12 @@ class Unreadable(ValueError):  # noqa: N818
 
     def of(self, path: Path) -> Unreadable:
         """The same refusal with the file named."""
-        return Unreadable(self.reason, f"{path}: {self.remedy}")
+        return Unreadable(self.reason, f"{printable(str(path))}: {self.remedy}")
+
+
+def printable(text: str) -> str:
+    """The text as one line that can be printed: other characters, and bytes that are not UTF-8, become escapes."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def check_size(rows: int, columns: int) -> None:
