@@ -17,8 +17,12 @@ from tests.cohorts.trees import run_ingest
 GUIDE = (Path(__file__).parents[2] / "docs/add-a-cohort.md").read_text(encoding="utf-8")
 
 
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.S)
+
+
 def block(language: str) -> str:
-    return str(re.findall(rf"```{language}\n(.*?)```", GUIDE, re.S)[0])
+    return blocks(language)[0]
 
 
 def test_the_study_block_reads_a_table_with_other_names(tmp_path: Path) -> None:
@@ -33,26 +37,23 @@ def test_the_study_block_reads_a_table_with_other_names(tmp_path: Path) -> None:
     assert image["bedside"] is pd.NA
 
 
-def test_the_adapter_is_about_thirty_lines_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = block("python")
-    assert len(source.splitlines()) <= 36
+def test_the_adapter_has_thirty_lines_and_reads_the_table_that_is_printed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, table = block("python"), block("csv")
+    assert len(source.splitlines()) <= 30
     namespace: dict[str, object] = {"__name__": "st_elsewhere"}
     exec(compile(source, "st_elsewhere.py", "exec"), namespace)
     monkeypatch.setitem(ingest.ADAPTERS, "uka_cxr", namespace["read"])
-    lines = [
-        ("1.png", "7", "64", "F", "PA", "C2 E1"),
-        ("2.png", "8", "", "", "AP", "-"),
-        ("3.png", "9", "64", "F", "PA", ""),
-        ("4.png", "9", "64", "F", "LL", "-"),
-    ]
-    columns = ["file", "pid", "years", "sex", "projection", "codes"]
-    pd.DataFrame(lines, columns=columns).to_csv(tmp_path / "radiographs.csv", index=False)
-    for line in lines:
-        (tmp_path / line[0]).touch()
-    labels = {"cardiomegaly": "C2", "effusion": "E2"}
-    chosen = config.Cohort(id="here", layout="uka_cxr", sensitivity="public", root=tmp_path, labels=labels)
+    (tmp_path / "radiographs.csv").write_text(table)
+    (tmp_path / "2019").mkdir()
+    for line in table.splitlines()[1:]:
+        (tmp_path / line.split(",")[0]).touch()
+    printed = next(yaml.safe_load(text)["private"] for text in blocks("yaml") if "layout: st_elsewhere" in text)
+    chosen = config.Cohort.model_validate(printed | {"root": tmp_path, "layout": "uka_cxr"})
     out = run_ingest(chosen, tmp_path / "out")
     assert out.images[["cardiomegaly", "effusion"]].to_numpy().tolist() == [[1, 0], [0, 0]]
+    assert list(out.images.index) == ["2019/1.png", "2019/2.png"]
     assert out.refused == {"missing_value": 1, "not_frontal": 1}
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from privrad import config
-from privrad.cli.options import OPTIONS, Commands
+from privrad.cli.options import OPTIONS, Commands, chosen_experiment
 
 RUN = ("--delta", "--sample-rate", "--steps")
 
@@ -30,6 +31,11 @@ def register(commands: Commands) -> None:
     volume.add_argument(
         "--window", type=float, nargs=2, default=(-150, 250), metavar=ends, help="in Hounsfield units (-150 250)"
     )
+    seen = commands.add("inspect", _inspect, "show a study's cohorts before any training, on one page for the house")
+    seen.add_argument("study", type=Path, metavar="STUDY.yaml", help="the study file")
+    seen.add_argument("--experiment", help="this experiment alone")
+    seen.add_argument("--out", type=Path, help="the page (private/STUDY/inspect.html)")
+    seen.add_argument("--samples", type=int, default=12, help="the most pictures of a cohort (12)")
     commands.add("stages", _stages, "write the study's phases as DVC's stages", "--study").add_argument(
         "--out", type=Path, default=Path("dvc.yaml"), help="(dvc.yaml)"
     )
@@ -75,6 +81,23 @@ def _prepare_volume(options: argparse.Namespace) -> None:
 
     size, window = tuple(options.size), tuple(options.window)
     prepare.prepare_volume(options.source, options.out, size=size, window=window)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from privrad.inspect import inspect
+
+    study = config.load(options.study)
+    named = options.experiment is not None
+    return inspect.run(
+        study,
+        study_file=options.study,
+        experiments={options.experiment: chosen_experiment(options)} if named else study.experiments,
+        samples=options.samples,
+        results=Path("results") / study.study,
+        keys=Path(os.environ.get("PRIVRAD_KEYS") or "work/keys"),
+        sheets=Path("resources/datasheets"),
+        out=options.out or Path("private") / study.study / "inspect.html",
+    )
 
 
 def _stages(options: argparse.Namespace) -> None:
