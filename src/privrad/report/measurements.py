@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
+from pandas.api.types import infer_dtype
 
 _CELL = ("finding", "group_by", "group")
 _COUNTS = ("images", "patients", "positives", "positive_patients")
@@ -87,7 +88,7 @@ class Measurements:
 def read(folder: Path) -> Measurements:
     """Read the tables of an evaluation's `folder`.
 
-    Raises MeasurementsError when a file is missing, is not a table, or lacks a column.
+    Raises MeasurementsError when a file is missing, is not a table, lacks a column, or has text in one of numbers.
     """
     return Measurements(**{name: _table(folder / f"{name}.csv", columns=held) for name, held in COLUMNS.items()})
 
@@ -104,4 +105,7 @@ def _table(path: Path, *, columns: tuple[str, ...]) -> pd.DataFrame:
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise MeasurementsError(f"{path} has no column {', '.join(missing)}; delete it and {again}")
+    wrong = [column for column in columns if column not in texts and infer_dtype(table[column]) == "string"]
+    if wrong:
+        raise MeasurementsError(f"{path} has text in column {', '.join(wrong)}; delete it and {again}")
     return table.assign(**{column: table[column].fillna("").astype(str) for column in texts})
