@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from privrad.cli import rules, tools
-from privrad.cli.options import Commands
+from privrad.cli.options import Commands, plain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,8 +48,14 @@ def _log_to(path: Path | None) -> None:
         handlers.append(logging.FileHandler(path, mode="a" if "RANK" in os.environ else "w", encoding="utf-8"))
     for handler in handlers:
         handler.addFilter(_EachWarningOnce())
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
+        handler.setFormatter(_Plain())
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logging.getLogger("privrad").setLevel(logging.INFO if first else logging.ERROR)
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 class _EachWarningOnce(logging.Filter):

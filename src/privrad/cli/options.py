@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from privrad import config
+from privrad.study_file import UNSEEN
 
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -58,6 +59,13 @@ def chosen_arm(options: argparse.Namespace) -> config.Arm:
     if options.arm not in arms:
         raise config.ConfigError(f"arm {options.arm!r} is not in {options.study}; it has {', '.join(arms)}")
     return arms[options.arm]
+
+
+def plain(message: str) -> str:
+    """A message in which text from data neither steers the terminal nor forges a line: further lines are indented."""
+    first, *further = message.split("\n")
+    lines = [first, *(f"  {line.removeprefix('  ')}" for line in further)]
+    return "\n".join(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", line) for line in lines)
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

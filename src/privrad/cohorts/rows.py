@@ -167,9 +167,13 @@ def _on_disk(files: pd.Series, *, root: Path, folders: bool) -> tuple[set[str], 
 def _place(folder: str, real: dict[str, str]) -> str:
     """Where a folder really lies; `real` keeps those looked up before, for each costs one question to the disk."""
     if folder not in real:
-        above, _, name = folder.rpartition("/")
-        place = os.path.join(_place(above, real), name)
-        real[folder] = os.path.realpath(place) if os.path.islink(place) else place
+        above = ""
+        for name in folder.split("/"):
+            within = f"{above}/{name}".lstrip("/")
+            if within not in real:
+                place = os.path.join(real[above], name)
+                real[within] = os.path.realpath(place) if os.path.islink(place) else place
+            above = within
     return real[folder]
 
 

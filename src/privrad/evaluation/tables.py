@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from privrad import files
+
 OF_MODEL = ("arm", "epsilon", "seed")
 COLUMNS: dict[str, Sequence[str]] = {
     "metrics.csv": (
@@ -46,12 +48,15 @@ COLUMNS: dict[str, Sequence[str]] = {
 
 
 def text(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Rows as CSV text; numbers as Python writes them, so that reading gives them back to the last bit."""
+    """Rows as CSV text: texts as `files.cell` has them, numbers as Python writes them, to the last bit."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow(
-            {key: "" if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+            {
+                key: "" if isinstance(value, float) and math.isnan(value) else files.cell(value)
+                for key, value in row.items()
+            }
         )
     return buffer.getvalue()
