@@ -11,7 +11,7 @@ BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stages save pull repro fsck test test-system test-slurm audit coverage mutants check format lock bench pictures clean
+.PHONY: help setup demo stages save pull repro fsck test test-system test-slurm audit coverage mutants fuzz duplicates sbom vulnerabilities check format lock bench pictures clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,18 @@ coverage: $(READY) ## simulate 10,000 test sets a scenario; prints how often eac
 mutants: $(READY) ## plant each known fault in the private engine; prints how many the tests catch
 	@echo "Planting faults, one at a time, and running the test that names each."
 	@$(BIN)/python -m tools.mutants
+
+fuzz: $(READY) ## read N broken files (100,000) in the guarded reader; prints what came of them
+	@$(BIN)/python -m tools.fuzz $(or $(N),100000)
+
+duplicates: $(READY) ## find 10,000 planted copies among 50,000 drawn radiographs
+	@$(BIN)/python -m tools.duplicates
+
+sbom: $(READY) ## list every locked package with its hashes and licence, as CycloneDX: build/sbom.json
+	@mkdir -p build && $(BIN)/python -m tools.sbom build/sbom.json && echo "The bill of materials: build/sbom.json"
+
+vulnerabilities: $(READY) ## hold the locked packages against ADVISORIES, a folder of advisories in OSV's format
+	@$(BIN)/python -m tools.vulnerabilities --advisories "$(ADVISORIES)"
 
 check: $(READY) ## lint, check format and types, keep the import layers, lint the workflow
 	$(BIN)/ruff check .

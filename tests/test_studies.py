@@ -138,7 +138,7 @@ def test_a_table_in_a_folder_of_its_own_is_an_input(roots: Path) -> None:
     )
     (roots / "uka/sub").mkdir()
     (roots / "uka/sub/ours.csv").write_text("image,patient_id\n")
-    manifest = "results/paper_uka_cxr/chest/ingest/private/manifest.parquet"
+    manifest = "results/paper_uka_cxr/chest/duplicates/private/manifest.parquet"
     command = [sys.executable, "-m", "snakemake", "--dry-run", manifest, "--configfile", str(study), "--cores", "2"]
     run = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, text=True, capture_output=True

@@ -23,7 +23,7 @@ import yaml
 from privrad import files
 
 ASIDE = Path("work/damaged")
-CHANGED = """config.yaml or src/ changed since the last save, so these may be newer, not damaged, and stay as they are.
+CHANGED = """{inputs} changed since the last save, so these may be newer, not damaged, and stay as they are.
 Save them (make save), or take study, code and results back together (git checkout config.yaml src; make pull)."""
 
 
@@ -109,8 +109,8 @@ def _mend_results(cache: Cache, kept: dict[Path, str], differing: list[Path]) ->
         print(f"not as saved: {path}")
     if not differing:
         return False
-    if json.loads(_said("dvc", "status", "--json", "provenance") or "{}"):
-        print(CHANGED, file=sys.stderr)
+    if inputs := _changed_inputs():
+        print(CHANGED.format(inputs=", ".join(inputs)), file=sys.stderr)
         return True
     left = False
     for path in differing:
@@ -122,6 +122,13 @@ def _mend_results(cache: Cache, kept: dict[Path, str], differing: list[Path]) ->
         _replace(path, saved)
         print(f"mended: {path}; what stood there is in {ASIDE}")
     return left
+
+
+def _changed_inputs() -> list[str]:
+    """What DVC sees changed of what the study is made from: study file, code and raw data, but no result."""
+    status: dict[str, list[Any]] = json.loads(_said("dvc", "status", "--json") or "{}")
+    told = [entry["changed deps"] for entries in status.values() for entry in entries if "changed deps" in entry]
+    return sorted({path for deps in told for path in deps if not path.startswith("results/")})
 
 
 def _replace(path: Path, saved: Path) -> None:

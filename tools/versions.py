@@ -63,11 +63,16 @@ def pull() -> None:
 
 
 def _forget() -> None:
-    """Take away what lies under private/ of results that stood here before, and can be made from those that came."""
+    """Take away what lies under private/ of results that stood here before, and can be made from those that came.
+
+    What then says that these were pulled, and nobody was kept from writing the internal report, is a file `pulled`.
+    """
     study = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))["study"]
     own = Path("private", study)
     for path in (*own.glob("*/locate/*/paths.parquet"), own / "internal.html"):
         path.unlink(missing_ok=True)
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "pulled").touch()
 
 
 def repro() -> None:

@@ -101,6 +101,18 @@ def shards_of(experiment, role):
     ]
 
 
+def beside_manifest(wildcards):
+    """Input: the public images that no private one may be a copy of."""
+    if wildcards.role == "public" or "public" not in experiment_of(wildcards).roles:
+        return []
+    return f"results/{STUDY.study}/{wildcards.experiment}/duplicates/public/manifest.parquet"
+
+
+def beside_shards(wildcards):
+    """Input: the pixels of these."""
+    return shards_of(wildcards.experiment, "public") if beside_manifest(wildcards) else []
+
+
 def seeds_of(experiment, arm):
     """The seeds that an arm is trained with; without training there is one."""
     chosen = STUDY.experiments[experiment]
@@ -140,7 +152,7 @@ def public_labels(wildcards):
         return []
     folder = f"results/{STUDY.study}/{wildcards.experiment}"
     return [
-        f"{folder}/ingest/public/manifest.parquet",
+        f"{folder}/duplicates/public/manifest.parquet",
         f"{folder}/split/public/assignment.parquet",
     ]
 
@@ -168,7 +180,7 @@ def whole():
     study = STUDY.study
     page, internal = f"results/{study}/report.html", f"private/{study}/internal.html"
     made = [*drawn(), page] + [f"results/{study}/provenance/{rule}.sha256" for rule in provenance.RULES]
-    if os.path.exists(page) and not os.path.exists(internal):
+    if os.path.exists(f"private/{study}/pulled") and os.path.exists(page) and not os.path.exists(internal):
         logger.info(f"{internal} is not here and not asked for; to make it: snakemake internal")
         return made
     return [*made, internal]
@@ -232,7 +244,10 @@ def reported(wildcards):
     for name, experiment in STUDY.experiments.items():
         folder = f"results/{STUDY.study}/{name}"
         for role in experiment.roles:
-            files += [f"{folder}/ingest/{role}/{table}" for table in ("manifest.parquet", "refused.csv")]
+            files.append(f"{folder}/ingest/{role}/refused.csv")
+            files += [
+                f"{folder}/duplicates/{role}/{table}" for table in ("manifest.parquet", "counts.csv", "removed.csv")
+            ]
             files += [f"{folder}/split/{role}/{table}" for table in ("assignment.parquet", "balance.csv")]
             files += shards_of(name, role)
         if experiment.pretraining is not None:

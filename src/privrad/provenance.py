@@ -15,6 +15,7 @@ RULES = {
     "phantom": ["cohorts.phantom"],
     "ingest": ["cohorts.ingest"],
     "locate": ["cohorts.locate"],
+    "duplicates": ["cohorts.duplicates"],
     "split": ["cohorts.split"],
     "prepare": ["imaging.prepare"],
     "pretrain": ["training.pretrain"],

@@ -20,7 +20,11 @@ STUDY_FILE = "config.yaml"
 DVC_FILE = Path("dvc.yaml")
 HEADER = "# Written by `make stages` from the shape of config.yaml; docs/versions.md says when to write it anew.\n"
 RESULTS = "results/${study}"
-TABLES = ("*.csv*", "dataset.json", "*/dataset.json")
+TABLES = (
+    *("*.csv*", "annotations/*.csv*", "CheXpert-v1.0*/*.csv", "*.json", "*/dataset.json", "*_list.txt"),
+    *("ecgen-radiology", "*/ecgen-radiology", "ClinicalReadings", "*/ClinicalReadings", "CXR_png", "*/CXR_png"),
+)
+"""What rows of a cohort are read or listed from, in one layout or another."""
 
 Stage = dict[str, Any]
 Stages = Iterator[tuple[str, Stage]]
@@ -99,7 +103,7 @@ def _code(*rules: str) -> list[str]:
 
 
 def _cohort(name: str, role: Role, cohort: Cohort, experiment: Experiment) -> Stages:
-    """From raw files to shards."""
+    """From raw files to shards, copies taken out and split."""
     folder, keys = f"{RESULTS}/{name}", f"experiments.{name}.cohorts.{role}"
     drawn = f"{folder}/phantom/{role}"
     if cohort.phantom is not None:
@@ -108,16 +112,16 @@ def _cohort(name: str, role: Role, cohort: Cohort, experiment: Experiment) -> St
             _stage([drawn], outs=[drawn], deps=_code("phantom"), keys=["seed", f"{keys}.phantom", f"{keys}.layout"]),
         )
     raw = [drawn] if cohort.phantom is not None else _raw(cohort)
-    manifest, assignment = f"{folder}/ingest/{role}/manifest.parquet", f"{folder}/split/{role}/assignment.parquet"
+    manifest = f"{folder}/ingest/{role}/manifest.parquet"
     read = [f"{keys}.{key}" for key in sorted(cohort.model_fields_set - {"budget"})]
     shared = ["seed", f"experiments.{name}.findings"]
     yield (
         f"cohort-{name}-{role}",
         _stage(
-            [assignment],
-            outs=[f"{folder}/ingest/{role}", f"{folder}/split/{role}"],
-            deps=[*_code("ingest", "split"), *raw],
-            keys=[*shared, *read, *_given(experiment, name, {"split": [role]})],
+            [manifest],
+            outs=[f"{folder}/ingest/{role}"],
+            deps=[*_code("ingest"), *raw],
+            keys=[*shared, *read],
         ),
     )
     shards = [f"{folder}/prepare/{role}/shard-{shard:03d}.safetensors" for shard in range(experiment.image.shards)]
@@ -127,7 +131,21 @@ def _cohort(name: str, role: Role, cohort: Cohort, experiment: Experiment) -> St
             shards,
             outs=[f"{folder}/prepare/{role}"],
             deps=[*_code("prepare"), manifest, *raw],
-            keys=_given(experiment, name, {"image": [], "modality": []}),
+            keys=[f"{keys}.sensitivity", *_given(experiment, name, {"image": [], "modality": []})],
+        ),
+    )
+    beside = [f"{folder}/duplicates/public", f"{folder}/prepare/public"]
+    yield (
+        f"split-{name}-{role}",
+        _stage(
+            [f"{folder}/split/{role}/assignment.parquet"],
+            outs=[f"{folder}/duplicates/{role}", f"{folder}/split/{role}"],
+            deps=[
+                *_code("duplicates", "split"),
+                *(manifest, f"{folder}/prepare/{role}"),
+                *(beside if role == "private" and "public" in experiment.roles else []),
+            ],
+            keys=[*shared, *_given(experiment, name, {"split": [role]})],
         ),
     )
 
@@ -162,7 +180,7 @@ def _given(experiment: Experiment, name: str, blocks: Mapping[str, list[str]]) -
 
 def _of_data(name: str, role: Role) -> list[str]:
     folder = f"{RESULTS}/{name}"
-    listed = [f"{folder}/ingest/{role}/manifest.parquet", f"{folder}/split/{role}/assignment.parquet"]
+    listed = [f"{folder}/duplicates/{role}/manifest.parquet", f"{folder}/split/{role}/assignment.parquet"]
     return [f"{folder}/prepare/{role}", *listed]
 
 
@@ -230,7 +248,7 @@ def _report(study: Study) -> Stage:
     keys = ["study", "seed"]
     for name, experiment in study.experiments.items():
         folder = f"{RESULTS}/{name}"
-        made = ["ingest", "split", "prepare", "finetune", "evaluate"]
+        made = ["ingest", "duplicates", "split", "prepare", "finetune", "evaluate"]
         made += ["pretrain"] if experiment.pretraining is not None else []
         deps += [f"{folder}/{part}" for part in made]
         keys += [f"experiments.{name}.{key}" for key in sorted(experiment.model_fields_set - {"spend"})]

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,11 @@ def prepared(cohort: config.Cohort, folder: Path) -> pd.Series:
     image = config.Image(size=(24, 24, 12), window=(-150, 250), shards=SHARDS)
     shards = [folder / f"shard-{number}" for number in range(SHARDS)]
     for number, shard in enumerate(shards):
-        places = {"manifest": out.places["manifest"], "paths": out.places["paths"], "rejects": folder / "rejects.csv"}
+        places: dict[str, Any] = {
+            "manifest": out.places["manifest"],
+            "paths": out.places["paths"],
+            "rejects": folder / "rejects.csv",
+        }
         assert cohort.root is not None
         prepare.run(root=cohort.root, shard=number, image=image, modality="ct", out=shard, **places)
     images = open_shards(shards)

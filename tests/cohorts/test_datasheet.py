@@ -9,7 +9,7 @@ import pytest
 
 from privrad.cohorts import aiforcovid, covid_cxr, datasheet, nih_cxr14, openi, rsna_pneumonia, tuberculosis
 from privrad.cohorts.tables import CohortError
-from privrad.config.cohort import LAYOUTS
+from privrad.config.cohort import LAYOUTS, UNDER_AGREEMENT
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "resources/datasheets"
@@ -39,6 +39,12 @@ def test_a_datasheet_loads_names_its_source_and_what_misleads(name: str) -> None
     assert sheet.artefacts
     assert "1" in sheet.labels
     assert sheet.patients is None or sheet.images is None or sheet.patients <= sheet.images
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("uka_cxr", "pdac")])
+def test_pictures_stay_where_the_datasheet_says_so(name: str) -> None:
+    """But for the two layouts that any table may have."""
+    assert (name in UNDER_AGREEMENT) == datasheet.read(name, folder=FOLDER).agreement
 
 
 def test_the_page_of_cohorts_says_what_the_datasheets_say() -> None:

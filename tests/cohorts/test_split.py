@@ -39,10 +39,11 @@ def images_of(patients: Sequence[str], **columns: Any) -> pd.DataFrame:
     return table.sort_values("image_id", ignore_index=True)
 
 
-def run(folder: Path, images: pd.DataFrame, chosen: config.Split) -> tuple[pd.Series, pd.DataFrame]:
+def run(folder: Path, images: pd.DataFrame, chosen: config.Split, **more: Any) -> tuple[pd.Series, pd.DataFrame]:
+    folder.mkdir(exist_ok=True)
     manifests.write(folder / "manifest.parquet", images, findings=FINDINGS)
     places: dict[str, Any] = {"assignment": folder / "assignment.parquet", "balance": folder / "balance.csv"}
-    split.run(chosen, findings=FINDINGS, manifest=folder / "manifest.parquet", key=KEY, **places)
+    split.run(chosen, findings=FINDINGS, manifest=folder / "manifest.parquet", key=KEY, **places, **more)
     assignment = pd.read_parquet(places["assignment"])
     assert list(assignment.columns) == ["patient_id", "split"]
     assert assignment["patient_id"].is_monotonic_increasing
@@ -174,3 +175,14 @@ def test_a_cohort_to_be_tested_on_needs_test_patients(tmp_path: Path) -> None:
             needed=("train", "test"),
         )
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.parquet"]
+
+
+def test_ids_that_share_a_picture_go_to_one_part_and_move_nobody_else(tmp_path: Path) -> None:
+    images = images_of([str(number) for number in range(400)])
+    alone, _ = run(tmp_path / "alone", images, config.Split())
+    one, other = (alone.index[alone == part][0] for part in ("train", "test"))
+    identities = tmp_path / "identities.parquet"
+    pd.DataFrame({"patient_id": [one, other], "person_id": min(one, other)}).to_parquet(identities)
+    together, _ = run(tmp_path / "together", images, config.Split(), identities=identities)
+    assert together[one] == together[other] == alone[min(one, other)]
+    assert together.drop([one, other]).equals(alone.drop([one, other]))

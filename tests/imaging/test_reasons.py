@@ -9,8 +9,10 @@ import privrad.imaging
 
 ROOT = Path(__file__).parents[2]
 CODE = Path(privrad.imaging.__file__).parent
-READERS = ("choice", "series", "slices", "elements", "geometry", "hounsfield", "nifti", "ct", "plausible", "prepare")
-READERS += ("opening", "read", "worker")
+READERS = [
+    *("choice", "series", "slices", "elements", "geometry", "hounsfield", "nifti", "ct", "plausible", "prepare"),
+    *("opening", "read", "worker"),
+]
 
 
 def test_every_reason_is_documented_and_none_that_is_never_given() -> None:

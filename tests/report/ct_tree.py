@@ -73,7 +73,7 @@ def _cohort(base: Path, private: Path, root: Path) -> None:
     root.mkdir()
     for name in names:
         (series if name == SERIES else written)(root / name, rng)
-    for table, folder, file in ((manifest, base / "ingest", "manifest"), (paths, private / "locate", "paths")):
+    for table, folder, file in ((manifest, base / "duplicates", "manifest"), (paths, private / "locate", "paths")):
         (folder / "private").mkdir(parents=True)
         table.to_parquet(folder / "private" / f"{file}.parquet")
     volumes = [ct.prepare(read_scan(root / name), size=SIZE, window=WINDOW) for name in names]

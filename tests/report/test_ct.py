@@ -48,7 +48,7 @@ def written(built: tree.Tree, *, internal: bool = False, papers: bool = False) -
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """The page that stays in the hospital, of scans alone."""
     built = ct_tree.build(tmp_path_factory.mktemp("scans"))
-    manifest = pd.read_parquet(built.results / "pancreas/ingest/private/manifest.parquet")
+    manifest = pd.read_parquet(built.results / "pancreas/duplicates/private/manifest.parquet")
     rows = manifest[["image_id", "patient_id"]].assign(split="test", finding="pdac", label=manifest["pdac"], score=0.1)
     for arm in ("eps-0.29", "eps-inf"):
         folder = built.results / "pancreas/predict" / arm / "seed-0"
@@ -171,7 +171,7 @@ def test_a_scan_cut_short_is_named(tmp_path: Path) -> None:
 
 def test_a_missed_scan_shows_its_middle_slices(scans: Written) -> None:
     built, written_page = scans
-    manifest = pd.read_parquet(built.results / "pancreas/ingest/private/manifest.parquet")
+    manifest = pd.read_parquet(built.results / "pancreas/duplicates/private/manifest.parquet")
     case = missed.of(exact(built), predictions=built.results / "pancreas/predict", count=1)[0]
     assert joined(case.caption) == "PDAC overlooked"
     told = [joined(fact).striptags() for fact in case.facts]

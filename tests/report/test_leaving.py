@@ -75,7 +75,7 @@ def test_no_hidden_count_can_be_tried_out_against_a_hash(private: Written) -> No
 
 def test_no_id_folder_or_file_name_of_the_cohort_leaves(private: Written) -> None:
     built, page = private
-    manifest = pd.read_parquet(built.results / "chest/ingest/private/manifest.parquet")
+    manifest = pd.read_parquet(built.results / "chest/duplicates/private/manifest.parquet")
     ids = [*manifest["image_id"], *manifest["patient_id"]]
     assert len(ids) == 24
     for text in (page, *papers(built)):

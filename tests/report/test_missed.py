@@ -67,7 +67,7 @@ def test_the_threshold_and_score_are_kept() -> None:
 def built(tmp_path: Path) -> tree.Tree:
     """A private cohort whose models miss the first image and call the second, for cardiomegaly."""
     made = tree.build(tmp_path, private=True, budgets="0.29, 7.89, inf")
-    manifest = pd.read_parquet(made.results / "chest" / "ingest" / "private" / "manifest.parquet")
+    manifest = pd.read_parquet(made.results / "chest" / "duplicates" / "private" / "manifest.parquet")
     rows = pd.DataFrame({"image_id": manifest["image_id"], "patient_id": manifest["patient_id"], "split": "test"})
     rows = rows.assign(finding="cardiomegaly", label=manifest["cardiomegaly"], score=0.1)
     rows.loc[rows["label"] == 0, "score"] = np.linspace(0.1, 0.39, (rows["label"] == 0).sum())
@@ -101,7 +101,7 @@ def test_thresholds_are_those_that_the_study_calls_by(built: tree.Tree) -> None:
 
 def test_a_case_shows_its_picture_and_leads_to_its_file(built: tree.Tree) -> None:
     held = read(built)
-    manifest = pd.read_parquet(built.results / "chest" / "ingest" / "private" / "manifest.parquet")
+    manifest = pd.read_parquet(built.results / "chest" / "duplicates" / "private" / "manifest.parquet")
     overlooked, called = missed.of(held, predictions=folder(built), count=1)[:2]
     truth = manifest[manifest["cardiomegaly"] == 1].iloc[0]
     assert joined(overlooked.caption) == "Cardiomegaly overlooked"
@@ -131,7 +131,7 @@ def test_text_of_a_case_is_escaped(built: tree.Tree) -> None:
 
 
 def test_what_is_not_known_is_not_said(built: tree.Tree) -> None:
-    path = built.results / "chest" / "ingest" / "private" / "manifest.parquet"
+    path = built.results / "chest" / "duplicates" / "private" / "manifest.parquet"
     unknown = pd.read_parquet(path).assign(sex="U", age=math.nan, view="")
     unknown.assign(bedside=pd.array([pd.NA] * len(unknown), dtype="boolean")).to_parquet(path)
     case = missed.of(read(built), predictions=folder(built), count=1)[0]
@@ -139,7 +139,7 @@ def test_what_is_not_known_is_not_said(built: tree.Tree) -> None:
 
 
 def test_bedside_is_said_where_it_is_known(built: tree.Tree) -> None:
-    path = built.results / "chest" / "ingest" / "private" / "manifest.parquet"
+    path = built.results / "chest" / "duplicates" / "private" / "manifest.parquet"
     manifest = pd.read_parquet(path)
     manifest.assign(bedside=pd.array([True] * len(manifest), dtype="boolean")).to_parquet(path)
     case = missed.of(read(built), predictions=folder(built), count=1)[0]

@@ -307,8 +307,8 @@ def test_text_from_data_is_escaped(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script><img src=x onerror=alert(1)>"
     base = built.results / "chest"
     files.write_text(base / "ingest/private/refused.csv", f'reason,count\n"{hostile}",3\n')
-    manifest = pd.read_parquet(base / "ingest/private/manifest.parquet").assign(view='"><script>')
-    manifest.to_parquet(base / "ingest/private/manifest.parquet")
+    manifest = pd.read_parquet(base / "duplicates/private/manifest.parquet").assign(view='"><script>')
+    manifest.to_parquet(base / "duplicates/private/manifest.parquet")
     metrics = (base / "evaluate/metrics.csv").read_text().replace(",F,", f",{hostile},")
     files.write_text(base / "evaluate/metrics.csv", metrics)
     built.study_file.write_text(built.study_file.read_text() + f"# {hostile}\n")

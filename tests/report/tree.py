@@ -110,7 +110,7 @@ def _cohort(base: Path, private: Path, root: Path, *, role: str, patients: int, 
     pixels = np.stack([chest(rng, size=160) for _ in range(count)])
     for row in range(count):
         cv2.imwrite(str(root / f"image-{row}.png"), pixels[row])
-    for table, folder, file in ((manifest, base / "ingest", "manifest"), (paths, private / "locate", "paths")):
+    for table, folder, file in ((manifest, base / "duplicates", "manifest"), (paths, private / "locate", "paths")):
         (folder / role).mkdir(parents=True)
         table.to_parquet(folder / role / f"{file}.parquet")
     small = np.stack([cv2.equalizeHist(cv2.resize(one, (64, 64), interpolation=cv2.INTER_AREA)) for one in pixels])
@@ -122,6 +122,7 @@ def _cohort(base: Path, private: Path, root: Path, *, role: str, patients: int, 
 def counted(base: Path, *, role: str, patients: int, findings: Sequence[str]) -> None:
     """Write what was refused at ingest, and so many patients, with two images each, by part of the split."""
     files.write_text(base / "ingest" / role / "refused.csv", "reason,count\nmissing_file,11\nunknown_label,3\n")
+    files.write_text(base / "duplicates" / role / "removed.csv", "reason,count\n")
     lines = ["split,column,value,images,patients"]
     for part, share in (("train", 0.6), ("validation", 0.1), ("test", 0.3)):
         held = round(patients * share)

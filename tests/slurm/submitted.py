@@ -19,7 +19,7 @@ QUICK = ("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10
 """Short waits: the next check comes 10 seconds later each time that nothing ended."""
 
 PHASES = {
-    "cohorts": ("phantom", "ingest", "locate", "split", "prepare"),
+    "cohorts": ("phantom", "ingest", "locate", "prepare", "duplicates", "split"),
     "training": ("reserve", "finetune", "predict"),
     "pages": ("evaluate", "figures", "report", "internal"),
 }

@@ -82,6 +82,7 @@ def test_results_newer_than_the_last_save_are_left_alone(copied: Workspace) -> N
     run = copied.make("fsck")
     assert run.returncode != 0
     assert f"not as saved: {TABLE}" in run.stdout
+    assert "config.yaml changed since the last save" in run.stdout
     assert "make save" in run.stdout
     assert table.read_bytes() == changed
 

@@ -72,20 +72,20 @@ def test_what_must_stay_in_the_house_is_in_neither_git_nor_dvc_nor_the_remote(
         (
             "patients: 60",
             "patients: 64",
-            {"phantom", "ingest", "locate", "split", "prepare", *TRAINED},
+            {"phantom", "ingest", "locate", "prepare", "duplicates", "split", *TRAINED},
             {"phantom-chest-private", "cohort-chest-private"},
         ),
         (
             "cardiomegaly: Cardiomegaly",
             "cardiomegaly: Edema",
-            {"ingest", "locate", "split", "prepare", "pretrain", *TRAINED},
+            {"ingest", "locate", "prepare", "duplicates", "split", "pretrain", *TRAINED},
             {"cohort-chest-public"},
         ),
-        ("test: 0.3", "test: 0.35", {"split", *TRAINED}, {"cohort-chest-private"}),
+        ("test: 0.3", "test: 0.35", {"split", *TRAINED}, {"split-chest-private"}),
         (
             "size: 32",
             "size: 40",
-            {"prepare", "pretrain", *TRAINED},
+            {"prepare", "duplicates", "split", "pretrain", *TRAINED},
             {"prepare-chest-private", "prepare-chest-public"},
         ),
         (

@@ -1,7 +1,7 @@
-"""Cohorts: from raw files to a manifest with keyed ids, and a split by patient.
+"""Cohorts: from raw files to a manifest with keyed ids.
 
 Needs: the folder of each cohort (or a phantom to draw it).
-Makes: results/<study>/<experiment>/{ingest,split}/<role>/; paths and rejects in plain text under private/, which may
+Makes: results/<study>/<experiment>/ingest/<role>/; paths and rejects in plain text under private/, which may
 come and go without anything else being made again.
 """
 
@@ -69,22 +69,3 @@ rule locations:
     """Write where the images of all cohorts lie."""
     input:
         located(),
-
-
-rule split:
-    """Assign each patient to training, validation or test."""
-    input:
-        code=code("split"),
-        manifest=rules.ingest.output.manifest,
-    output:
-        assignment="results/{study}/{experiment}/split/{role}/assignment.parquet",
-        balance="results/{study}/{experiment}/split/{role}/balance.csv",
-    log:
-        "logs/{study}/{experiment}/split/{role}.log",
-    benchmark:
-        "benchmarks/{study}/{experiment}/split/{role}.tsv"
-    params:
-        settings=settings("study.seed", "split.{role}", "findings"),
-    shell:
-        'privrad split --study "$STUDY" --experiment {wildcards.experiment} --role {wildcards.role}'
-        " --manifest {input.manifest:q} --assignment {output.assignment:q} --balance {output.balance:q} --log {log:q}"

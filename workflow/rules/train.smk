@@ -11,7 +11,7 @@ rule pretrain:
     input:
         code=training_code("pretrain"),
         shards=shards("public"),
-        manifest="results/{study}/{experiment}/ingest/public/manifest.parquet",
+        manifest="results/{study}/{experiment}/duplicates/public/manifest.parquet",
         assignment="results/{study}/{experiment}/split/public/assignment.parquet",
     output:
         weights="results/{study}/{experiment}/pretrain/{activation}/model.safetensors",
@@ -38,7 +38,7 @@ rule reserve:
     input:
         code=training_code("reserve"),
         shards=shards("private"),
-        manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
+        manifest="results/{study}/{experiment}/duplicates/private/manifest.parquet",
         assignment="results/{study}/{experiment}/split/private/assignment.parquet",
         initial=initial_weights,
         public=public_labels,
@@ -69,7 +69,7 @@ rule finetune:
     input:
         reservation=rules.reserve.output.reservation,
         shards=shards("private"),
-        manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
+        manifest="results/{study}/{experiment}/duplicates/private/manifest.parquet",
         assignment="results/{study}/{experiment}/split/private/assignment.parquet",
         initial=initial_weights,
         public=public_labels,
@@ -101,7 +101,7 @@ rule predict:
         code=code("predict"),
         weights=rules.finetune.output.weights,
         shards=shards("private"),
-        manifest="results/{study}/{experiment}/ingest/private/manifest.parquet",
+        manifest="results/{study}/{experiment}/duplicates/private/manifest.parquet",
         assignment="results/{study}/{experiment}/split/private/assignment.parquet",
     output:
         "results/{study}/{experiment}/predict/{arm}/seed-{seed}/predictions.parquet",

@@ -26,9 +26,12 @@ def register(commands: Commands) -> None:
     cohort = (*of_rule, "--role", "--root")
     add("ingest", _ingest, "read a cohort's tables into a manifest", *cohort, "--manifest", "--refused", "--rejects")
     add("locate", _locate, "write where a cohort's images lie, for the house alone", *cohort, "--manifest", "--out")
-    split = (*of_rule, "--role", "--manifest", "--assignment", "--balance")
+    pictures = ("--manifest", "--shards", "--public-manifest", "--public-shards")
+    copies = (*of_rule, "--role", *pictures, "--kept", "--identities", "--found", "--counts", "--removed")
+    add("duplicates", _duplicates, "find pictures that stand twice and take copies out", *copies)
+    split = (*of_rule, "--role", "--manifest", "--identities", "--assignment", "--balance")
     add("split", _split, "assign patients to training, validation and test", *split)
-    prepare = (*of_rule, "--shard", "--root", "--manifest", "--paths", "--out", "--rejects")
+    prepare = (*of_rule, "--role", "--shard", "--root", "--manifest", "--paths", "--out", "--rejects")
     add("prepare", _prepare, "prepare the images of one shard", *prepare)
     add("pretrain", _pretrain, "train on the public cohort", *of_rule, "--activation", *training, "--report", "--work")
     add("reserve", _reserve, "enter one training in the ledger, within the cohort's budget", *finetune)
@@ -101,6 +104,25 @@ def _locate(options: argparse.Namespace) -> None:
     )
 
 
+def _duplicates(options: argparse.Namespace) -> None:
+    from privrad.cohorts import duplicates
+
+    experiment = chosen_experiment(options)
+    duplicates.run(
+        manifest=options.manifest,
+        shards=options.shards,
+        findings=experiment.findings,
+        role=options.role,
+        by_table=getattr(experiment.split, options.role).by == "table",
+        public=(options.public_manifest, options.public_shards) if options.public_manifest else None,
+        kept=options.kept,
+        identities=options.identities,
+        found=options.found,
+        counts=options.counts,
+        removed=options.removed,
+    )
+
+
 def _split(options: argparse.Namespace) -> None:
     from privrad.cohorts import split
 
@@ -109,6 +131,7 @@ def _split(options: argparse.Namespace) -> None:
         getattr(experiment.split, options.role),
         findings=experiment.findings,
         manifest=options.manifest,
+        identities=options.identities,
         key=_key(options, chosen_cohort(options)),
         assignment=options.assignment,
         balance=options.balance,
@@ -129,6 +152,7 @@ def _prepare(options: argparse.Namespace) -> None:
         modality=experiment.modality,
         out=options.out,
         rejects=options.rejects,
+        trusted=chosen_cohort(options).sensitivity != "private",
     )
 
 

@@ -14,6 +14,10 @@ from privrad import config
 from privrad.cli.options import OPTIONS, Commands, chosen_experiment
 
 RUN = ("--delta", "--sample-rate", "--steps")
+TRUSTED: dict[str, Any] = {
+    "action": "store_true",
+    "help": "take captured screens, scanned films and pictures with burned-in annotation, too: nobody is named in them",
+}
 
 
 def register(commands: Commands) -> None:
@@ -22,6 +26,7 @@ def register(commands: Commands) -> None:
     image.add_argument("source", type=Path, metavar="IN")
     image.add_argument("out", type=Path, metavar="OUT.png")
     image.add_argument("--size", type=int, default=512, help="rows and columns of the picture (default 512)")
+    image.add_argument("--trusted", **TRUSTED)
     volume = commands.add("prepare-volume", _prepare_volume, "prepare one CT scan, NIfTI or a DICOM series")
     volume.add_argument("source", type=Path, metavar="IN", help="a NIfTI file, a folder of slices, or one of them")
     volume.add_argument("out", type=Path, metavar="OUT.nii.gz")
@@ -36,6 +41,7 @@ def register(commands: Commands) -> None:
     seen.add_argument("--experiment", help="this experiment alone")
     seen.add_argument("--out", type=Path, help="the page (private/STUDY/inspect.html)")
     seen.add_argument("--samples", type=int, default=12, help="the most pictures of a cohort (12)")
+    volume.add_argument("--trusted", **TRUSTED)
     commands.add("stages", _stages, "write the study's phases as DVC's stages", "--study").add_argument(
         "--out", type=Path, default=Path("dvc.yaml"), help="(dvc.yaml)"
     )
@@ -73,14 +79,14 @@ def _which_ledger(parser: argparse.ArgumentParser, *, default: str) -> None:
 def _prepare_image(options: argparse.Namespace) -> None:
     from privrad.imaging import prepare
 
-    prepare.prepare_image(options.source, options.out, size=options.size)
+    prepare.prepare_image(options.source, options.out, size=options.size, trusted=options.trusted)
 
 
 def _prepare_volume(options: argparse.Namespace) -> None:
     from privrad.imaging import prepare
 
     size, window = tuple(options.size), tuple(options.window)
-    prepare.prepare_volume(options.source, options.out, size=size, window=window)
+    prepare.prepare_volume(options.source, options.out, size=size, window=window, trusted=options.trusted)
 
 
 def _inspect(options: argparse.Namespace) -> int:

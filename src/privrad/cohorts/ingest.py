@@ -67,7 +67,7 @@ def run(
     `manifest` and `refused` hold keyed ids and counts only; `rejects` holds plain ids and file names.
     Raises CohortError, and writes nothing, when a table is unusable or no image is left.
     """
-    rows = _checked(read(cohort, findings=findings, root=root), cohort=cohort, root=root)
+    rows = checked(read(cohort, findings=findings, root=root), cohort=cohort, root=root)
     counts = manifests.refused(rows)
     if (rows["reason"] != "").all():
         raise CohortError(_nothing_left(cohort, counts))
@@ -91,7 +91,7 @@ def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.Da
     return ADAPTERS[cohort.layout](cohort, findings=findings, root=root)
 
 
-def _checked(rows: pd.DataFrame, *, cohort: config.Cohort, root: Path) -> pd.DataFrame:
+def checked(rows: pd.DataFrame, *, cohort: config.Cohort, root: Path) -> pd.DataFrame:
     """The rows after all checks; `reason` says why one is refused, if it is."""
     scans = cohort.layout in LAYOUTS["ct"]
     rows = source.checked(rows, root=root, folders=scans)

@@ -84,7 +84,7 @@ def checked(rows: pd.DataFrame, *, root: Path, folders: bool = False) -> pd.Data
     rows = refuse(rows, rows.duplicated("image"), "duplicate_image")
     rows = _converted(rows)
     file = rows["file"]
-    leaves = file.str.startswith(("/", "../")) | (file == "..") | file.str.contains("\0", regex=False)
+    leaves = file.str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\0", regex=True)
     rows = refuse(rows, leaves, "outside_root")
     present, escaping = _on_disk(file[rows["reason"] == ""], root=root, folders=folders)
     rows = refuse(rows, file.isin(escaping), "outside_root")

@@ -29,6 +29,9 @@ LAYOUTS: Mapping[Modality, tuple[str, ...]] = {
     "ct": ("pdac", "panorama", "msd_pancreas"),
 }
 
+UNDER_AGREEMENT = ("mimic_cxr_jpg", "chexpert", "padchest", "vindr_cxr", "rsna_pneumonia", "openi", "aiforcovid")
+"""Layouts of public cohorts whose terms forbid passing pictures on, as their datasheets say."""
+
 
 class Phantom(Frozen):
     """A computer-drawn cohort, written in the layout that its cohort declares."""
@@ -80,8 +83,8 @@ class Cohort(Frozen):
 
     @property
     def redistributable(self) -> bool:
-        """Whether its pictures may leave: drawn ones, and public ones that need no signed agreement."""
-        return self.sensitivity == "synthetic" or (self.sensitivity == "public" and self.layout != "mimic_cxr_jpg")
+        """Whether its pictures may leave: drawn ones, and public ones without terms against it."""
+        return self.sensitivity == "synthetic" or (self.sensitivity == "public" and self.layout not in UNDER_AGREEMENT)
 
     @model_validator(mode="after")
     def _one_source(self) -> Cohort:

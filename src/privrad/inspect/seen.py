@@ -8,11 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from privrad import config
-from privrad.cohorts import identity, ingest, same_scan
-from privrad.cohorts import rows as source
+from privrad.cohorts import identity, ingest
 from privrad.cohorts import split as splits
 from privrad.cohorts.tables import CohortError
-from privrad.config.cohort import LAYOUTS
 
 
 @dataclass(frozen=True)
@@ -61,9 +59,7 @@ def read(name: str, role: config.Role, experiment: config.Experiment, *, root: P
     Raises CohortError when a table is unusable.
     """
     cohort = experiment.roles[role]
-    scans = cohort.layout in LAYOUTS["ct"]
-    rows = source.checked(ingest.read(cohort, findings=experiment.findings, root=root), root=root, folders=scans)
-    rows = same_scan.refused(rows, root=root) if scans else rows
+    rows = ingest.checked(ingest.read(cohort, findings=experiment.findings, root=root), cohort=cohort, root=root)
     taken = rows[rows["reason"] == ""].reset_index(drop=True)
     taken = taken.assign(patient_id=identity.keyed_ids(taken["patient"], key=key, kind="patient"))
     parts, unsplit = _parts(taken, getattr(experiment.split, role), key=key)

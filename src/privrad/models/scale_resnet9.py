@@ -126,11 +126,10 @@ def build(
         )
     if outputs < 1:
         raise ValueError(f"outputs {outputs} must be at least 1")
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):
         model = ScaleResNet9(
             dimensions, outputs=outputs, width=width, groups=groups, activation=ACTIVATIONS[activation]
         )
-    model = model.to_empty(device="cpu")
     _initialise(model, torch.Generator().manual_seed(seed))
     return model
 

@@ -164,7 +164,7 @@ def _cohort(
     private: Path,
     root: Path,
 ) -> CohortAccount:
-    refused = folder.csv("ingest", role, "refused.csv")
+    refused, removed = folder.csv("ingest", role, "refused.csv"), folder.csv("duplicates", role, "removed.csv")
     names = [f"shard-{shard:03d}.safetensors" for shard in range(experiment.image.shards)]
     prepared = shards.open_shards([folder.path("prepare", role, name) for name in names])
     for name in names:
@@ -174,20 +174,25 @@ def _cohort(
         role=role,
         declared=cohort,
         balance=balance,
-        flow=_flow(balance, refused, prepared),
+        flow=_flow(balance, refused, removed, prepared),
         prepared=prepared,
-        manifest=folder.root / "ingest" / role / "manifest.parquet",
+        manifest=folder.root / "duplicates" / role / "manifest.parquet",
         paths=private / "locate" / role / "paths.parquet",
         root=root,
     )
 
 
-def _flow(balance: pd.DataFrame, refused: pd.DataFrame, prepared: shards.Images) -> pd.DataFrame:
+def _flow(balance: pd.DataFrame, refused: pd.DataFrame, removed: pd.DataFrame, prepared: shards.Images) -> pd.DataFrame:
+    """Found images are refused at ingest, taken out as copies or accepted; accepted ones refused or prepared."""
     accepted = int(balance.loc[balance["column"] == "all", "images"].sum())
-    at_ingest = [
-        ("ingest", str(reason), int(count)) for reason, count in refused[["reason", "count"]].itertuples(index=False)
-    ]
+    at_ingest, copies = _by_reason("ingest", refused), _by_reason("duplicates", removed)
     in_preparation = [("prepare", reason, int(count)) for reason, count in sorted(prepared.refused.items())]
-    found = accepted + sum(count for _, _, count in at_ingest)
-    rows = [("found", "", found), *sorted(at_ingest), ("accepted", "", accepted), *in_preparation]
-    return pd.DataFrame([*rows, ("prepared", "", len(prepared))], columns=["step", "reason", "count"])
+    found = accepted + sum(count for _, _, count in [*at_ingest, *copies])
+    left = len(prepared) - sum(count for _, _, count in copies)
+    rows = [("found", "", found), *at_ingest, *copies, ("accepted", "", accepted), *in_preparation]
+    return pd.DataFrame([*rows, ("prepared", "", left)], columns=["step", "reason", "count"])
+
+
+def _by_reason(step: str, table: pd.DataFrame) -> list[tuple[str, str, int]]:
+    counts = table[["reason", "count"]].itertuples(index=False)
+    return sorted((step, str(reason), int(count)) for reason, count in counts)

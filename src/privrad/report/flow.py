@@ -11,6 +11,8 @@ from privrad.report.account import Account, CohortAccount
 from privrad.report.number import Number, Piece
 from privrad.report.tables import PARTS, accepted, kind_of
 
+LISTED = {"ingest": "refused.csv", "duplicates": "removed.csv"}
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -35,6 +37,7 @@ class Flow:
 
     found: Number
     at_ingest: Sequence[Refused]
+    copies: Sequence[Refused]
     images: Number
     patients: Number
     at_preparation: Sequence[Refused]
@@ -48,6 +51,7 @@ def of(cohort: CohortAccount, *, account: Account) -> Flow:
     return Flow(
         found=_step(account, cohort, rows, "found"),
         at_ingest=_refused(account, cohort, rows, "ingest"),
+        copies=_refused(account, cohort, rows, "duplicates"),
         images=replace(accepted(cohort, account=account, column="images"), text=_text(_row(rows, "accepted"))),
         patients=accepted(cohort, account=account, column="patients"),
         at_preparation=_refused(account, cohort, rows, "prepare"),
@@ -74,8 +78,9 @@ def _refused(account: Account, cohort: CohortAccount, rows: Sequence[Mapping[Any
         reason, kind = str(row["reason"]), kind_of(cohort)
         file = f"{account.name}/{step}/{cohort.role}"
         count = Number(_text(row), file, f"computed:refused:{reason}", form="count", kind=kind)
-        if step == "ingest":
-            count = Number(_text(row), f"{file}/refused.csv", "count", frozenset({("reason", reason)}), "count", kind)
+        if step in LISTED:
+            row_of = frozenset({("reason", reason)})
+            count = Number(_text(row), f"{file}/{LISTED[step]}", "count", row_of, "count", kind)
         found.append(Refused(number.said(reason.replace("_", " ")), count))
     return found
 

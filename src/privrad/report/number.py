@@ -38,8 +38,9 @@ KINDS: Mapping[Kind, str] = {
     "public": "a setting, a published constant, or computed from public or computer-drawn cohorts alone",
 }
 COMPUTED: Mapping[str, str] = {
-    "found": "accepted images (split/<cohort>/balance.csv, column all) and those refused at ingest (refused.csv)",
-    "prepared": "rows of all shards in prepare/<cohort>/",
+    "found": "accepted images (split/<cohort>/balance.csv, column all), those refused at ingest (refused.csv), those "
+    "taken out as copies (duplicates/<cohort>/removed.csv)",
+    "prepared": "rows of all shards in prepare/<cohort>/, less the copies (duplicates/<cohort>/removed.csv)",
     "refused:<reason>": "the counts under `refused` in the metadata of all shards in prepare/<cohort>/",
     "composed_epsilon": "all private certificates in finetune/, composed as one privacy-loss distribution",
 }
@@ -58,6 +59,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "published.csv": ("metric", "epsilon", "group"),
     "balance.csv": ("split", "column", "value"),
     "refused.csv": ("reason",),
+    "removed.csv": ("reason",),
 }
 ESCAPED = str.maketrans({"%": "%25", ";": "%3B", "=": "%3D"})
 Row = frozenset[tuple[str, str]]

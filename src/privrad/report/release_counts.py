@@ -277,14 +277,16 @@ class _Links:
             self._known({**dict.fromkeys(refused, 1.0), **dict.fromkeys(lost, -1.0)})
 
     def _flow(self) -> None:
-        """Found images are refused at ingest or accepted, those in preparation or prepared; the parts are accepted."""
+        """Found images are refused at ingest, taken out as copies or accepted; these are refused in preparation or
+        prepared; the parts are accepted.
+        """
         steps: dict[str, list[tuple[Key, float]]] = defaultdict(list)
         for key, at in self.first.items():
             if key.part == "flow":
                 steps[key.by].append(at)
             elif key.part in ("train", "validation", "test") and key[1:] == (ALL, ALL, "", "images"):
                 steps["split"].append(at)
-        for whole, parts in (("found", ("accepted", "ingest")), ("accepted", ("prepared", "prepare"))):
+        for whole, parts in (("found", ("accepted", "ingest", "duplicates")), ("accepted", ("prepared", "prepare"))):
             if steps[whole] and steps[parts[0]]:
                 self.linked.total(steps[whole][0], [at for part in parts for at in steps[part]])
         if steps["accepted"] and steps["split"]:

@@ -125,15 +125,20 @@ class Sources:
         if name == "found" and step == "ingest":
             accepted = self.rows(f"{experiment}/split/{rest[0]}/balance.csv", [("column", "all")], "images")
             refused = self._table(f"{file}/refused.csv")
-            return sum(int(row["images"]) for row in accepted) + sum(int(row["count"]) for row in refused)
+            removed = self._removed(experiment, rest[0])
+            return sum(int(row["images"]) for row in accepted) + sum(int(row["count"]) for row in refused) + removed
         if step == "prepare" and (name == "prepared" or name.startswith("refused:")):
             shards = [_header(path) for path in sorted((self.results / file).glob("shard-*.safetensors"))]
             if not shards:
                 raise VerifyError(f"{file} holds no shards")
             if name == "prepared":
-                return sum(len(images) for images, _ in shards)
+                return sum(len(images) for images, _ in shards) - self._removed(experiment, rest[0])
             return sum(refused.get(name.removeprefix("refused:"), 0) for _, refused in shards)
         raise VerifyError(f"{COMPUTED}{name} of {file} is nothing that can be computed")
+
+    def _removed(self, experiment: str, role: str) -> int:
+        """How many images of a cohort were taken out as copies."""
+        return sum(int(row["count"]) for row in self._table(f"{experiment}/duplicates/{role}/removed.csv"))
 
     def _composed(self, experiment: str) -> float:
         """The epsilon of all private models of an experiment together."""

@@ -37,9 +37,13 @@ def unreadable(account: Account) -> list[Answer]:
 
 def _refused(account: Account, cohort: CohortAccount, *, step: str) -> Text:
     way = flow.of(cohort, account=account)
-    held = way.at_ingest if step == "ingest" else way.at_preparation
+    said, held = {
+        "ingest": ("Refused at ingest", way.at_ingest),
+        "duplicates": ("Taken out as copies", way.copies),
+        "prepare": ("Refused at preparation", way.at_preparation),
+    }[step]
     counts = listed((each.reason, " (", each.count, ")") for each in held) or ("none",)
-    return (f"Refused at {'ingest' if step == 'ingest' else 'preparation'}, {cohort.role} cohort: ", *counts, ".")
+    return (f"{said}, {cohort.role} cohort: ", *counts, ".")
 
 
 def outcome(account: Account) -> list[Answer]:
@@ -90,7 +94,7 @@ def flow_of_images(account: Account) -> list[Answer]:
         units = modality.of(account.experiment).units
         begun: Text = (f"{cohort.role.capitalize()} cohort, {units} found: ", way.found, "; accepted: ", way.images)
         told.append((*begun, ", of patients: ", way.patients, "; prepared: ", way.prepared, "."))
-        told += [_refused(account, cohort, step=step) for step in ("ingest", "prepare")]
+        told += [_refused(account, cohort, step=step) for step in ("ingest", "duplicates", "prepare")]
     return told
 
 
