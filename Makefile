@@ -11,10 +11,10 @@ BENCHES := $(patsubst bench/%.py,%,$(wildcard bench/[a-z]*.py))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo stages save pull repro fsck test test-system test-slurm audit coverage mutants fuzz duplicates sbom vulnerabilities check format lock bench pictures clean
+.PHONY: help setup demo stages save pull repro fsck test test-system test-slurm audit coverage mutants fuzz duplicates sbom vulnerabilities integrity check format lock bench pictures clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv and install what requirements.lock names, hash by hash
 	@echo "Ready: $(BIN)/privrad --help"
@@ -95,10 +95,13 @@ duplicates: $(READY) ## find 10,000 planted copies among 50,000 drawn radiograph
 	@$(BIN)/python -m tools.duplicates
 
 sbom: $(READY) ## list every locked package with its hashes and licence, as CycloneDX: build/sbom.json
-	@mkdir -p build && $(BIN)/python -m tools.sbom build/sbom.json && echo "The bill of materials: build/sbom.json"
+	@mkdir -p build && $(BIN)/python -m tools.sbom build/sbom.json
 
-vulnerabilities: $(READY) ## hold the locked packages against ADVISORIES, a folder of advisories in OSV's format
-	@$(BIN)/python -m tools.vulnerabilities --advisories "$(ADVISORIES)"
+vulnerabilities: $(READY) ## compare the locks with advisories: pip-audit's, or ADVISORIES=folder or zip of OSV's
+	@$(BIN)/python -m tools.vulnerabilities $(if $(ADVISORIES),--advisories "$(ADVISORIES)")
+
+integrity: $(READY) ## compare every installed file with the hash that it was installed under
+	@$(BIN)/python -m tools.integrity
 
 check: $(READY) ## lint, check format and types, keep the import layers, lint the workflow
 	$(BIN)/ruff check .

@@ -80,7 +80,7 @@ def hospital(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Work
     phantom.run(drawn, layout="pdac", seed=5, out=workspace.folder / "work/drawn")
     identifiers.scans(cohorts / "ct", planted, workspace.folder / "work/drawn", count=SCANS)
     (workspace.folder / "scans.yaml").write_text(OF_SCANS)
-    for number, asked in enumerate([[], ["--configfile", "scans.yaml", SHARDS[1]]]):
+    for number, asked in enumerate([[], [SHARDS[1], "--configfile", "scans.yaml"]]):
         run = workspace.snakemake(*asked)
         assert run.returncode == 0, run.stdout
         (workspace.folder / f"logs/said-{number}.log").write_text(run.stdout)

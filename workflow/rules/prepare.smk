@@ -1,7 +1,7 @@
 """Preparation: from radiographs or CT scans to uint8 shards of one size, without copies, split by patient.
 
 Needs: a manifest, its paths, and the cohort's folder.
-Makes: results/<study>/<experiment>/prepare/<role>/shard-<shard>.safetensors, rejects under private/;
+Makes: results/<study>/<experiment>/prepare/<role>/shard-<shard>.safetensors, rejects and pictures with text under private/;
 results/<study>/<experiment>/{duplicates,split}/<role>/.
 """
 
@@ -16,6 +16,7 @@ rule prepare:
     output:
         shard="results/{study}/{experiment}/prepare/{role}/shard-{shard}.safetensors",
         rejects="private/{study}/{experiment}/prepare/{role}/shard-{shard}-rejects.csv",
+        text="private/{study}/{experiment}/prepare/{role}/shard-{shard}-text.csv",
     log:
         "logs/{study}/{experiment}/prepare/{role}/shard-{shard}.log",
     benchmark:
@@ -26,7 +27,7 @@ rule prepare:
         'privrad prepare --study "$STUDY" --experiment {wildcards.experiment} --role {wildcards.role}'
         " --shard {wildcards.shard}"
         " --root {input.root:q} --manifest {input.manifest:q} --paths {input.paths:q}"
-        " --out {output.shard:q} --rejects {output.rejects:q} --log {log:q}"
+        " --out {output.shard:q} --rejects {output.rejects:q} --text {output.text:q} --log {log:q}"
 
 
 rule duplicates:

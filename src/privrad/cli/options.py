@@ -112,6 +112,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "refused": "where to write the counts of refusals",
             "paths": "the plain paths, Parquet",
             "rejects": "where to write the refusals in full",
+            "text": "where to write which pictures show text",
             "results": "the study's results folder",
             "private": "the study's private folder",
         }.items()

@@ -31,7 +31,7 @@ def register(commands: Commands) -> None:
     add("duplicates", _duplicates, "find pictures that stand twice and take copies out", *copies)
     split = (*of_rule, "--role", "--manifest", "--identities", "--assignment", "--balance")
     add("split", _split, "assign patients to training, validation and test", *split)
-    prepare = (*of_rule, "--role", "--shard", "--root", "--manifest", "--paths", "--out", "--rejects")
+    prepare = (*of_rule, "--role", "--shard", "--root", "--manifest", "--paths", "--out", "--rejects", "--text")
     add("prepare", _prepare, "prepare the images of one shard", *prepare)
     add("pretrain", _pretrain, "train on the public cohort", *of_rule, "--activation", *training, "--report", "--work")
     add("reserve", _reserve, "enter one training in the ledger, within the cohort's budget", *finetune)
@@ -152,6 +152,7 @@ def _prepare(options: argparse.Namespace) -> None:
         modality=experiment.modality,
         out=options.out,
         rejects=options.rejects,
+        text=options.text,
         trusted=chosen_cohort(options).sensitivity != "private",
     )
 

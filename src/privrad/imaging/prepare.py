@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from privrad.imaging.task import Prepared, Size, Task, Window
 from privrad.imaging.unreadable import Unreadable
 from privrad.imaging.worker import Worker
 
+log = logging.getLogger("privrad")
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -32,6 +34,7 @@ def run(
     modality: config.Modality,
     out: Path,
     rejects: Path,
+    text: Path | None = None,
     trusted: bool = False,
 ) -> None:
     """Prepare the images of the patients in one shard, one at a time, in a process of their own.
@@ -39,8 +42,9 @@ def run(
     `manifest` and `paths` are Parquet tables with image_id and patient_id, and with image_id and path (relative to
     `root`; of a scan also a folder). Writes the images as uint8 [n, rows, columns], or scans as uint8 [n, slices, rows,
     columns], with the counts of refusals to `out`, and one row (file, reason, remedy) for each refused image to
-    `rejects`. `trusted` says that whoever published the files has taken out what identifies patients. Raises ValueError
-    for a shard outside 0 <= shard < image.shards.
+    `rejects`, and (file, lines) for each prepared radiograph that shows lines of text near its border to `text`.
+    `trusted` says that whoever published the files has taken out what identifies patients. Raises ValueError for a
+    shard outside 0 <= shard < image.shards.
     """
     if not 0 <= shard < image.shards:
         raise ValueError(f"shard is {shard}; with {image.shards} shards it must lie between 0 and {image.shards - 1}")
@@ -53,11 +57,20 @@ def run(
         pixels = np.memmap(scratch, np.uint8, mode="w+", shape=shapes) if wanted else np.empty(shapes, np.uint8)
         kept: list[str] = []
         what = f"prepare shard {shard}"
-        for image_id, image_pixels in _prepared(wanted, task, root=root, refusals=refusals, what=what):
-            pixels[len(kept)] = image_pixels
+        burned: list[tuple[str, str]] = []
+        for image_id, path, prepared in _prepared(wanted, task, root=root, refusals=refusals, what=what):
+            pixels[len(kept)] = prepared.pixels
             kept.append(image_id)
+            if prepared.text_lines:
+                burned.append((path, str(prepared.text_lines)))
         counts = Counter(reason for _, reason, _ in refusals)
-        _write_rejects(rejects, refusals)
+        _write_private(rejects, ("file", "reason", "remedy"), refusals)
+        if text is not None:
+            _write_private(text, ("file", "lines"), burned)
+        if burned:
+            log.info(
+                "%d of %d pictures show text near their border; look whether it names anybody", len(burned), len(kept)
+            )
         write_shard(out, pixels=pixels[: len(kept)], image_ids=kept, refused=counts)
 
 
@@ -159,8 +172,8 @@ def _prepared(
     root: Path,
     refusals: list[tuple[str, str, str]],
     what: str,
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield each image that can be prepared with its id, and note the others in `refusals`."""
+) -> Iterator[tuple[str, str, Prepared]]:
+    """Yield each image that can be prepared with its id and path, and note the others in `refusals`."""
     with Worker(task) as worker:
         for image_id, path in progress.track(wanted, what=what):
             try:
@@ -168,14 +181,14 @@ def _prepared(
             except Unreadable as error:
                 refusals.append((path if isinstance(path, str) else image_id, error.reason, error.remedy))
             else:
-                yield image_id, image.pixels
+                yield image_id, str(path), image
 
 
-def _write_rejects(path: Path, refusals: Sequence[tuple[str, str, str]]) -> None:
+def _write_private(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     with (
         files.atomic(path, mode=files.PRIVATE) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
     ):
         table = csv.writer(stream, lineterminator="\n")
-        table.writerow(("file", "reason", "remedy"))
-        table.writerows([files.cell(part) for part in refusal] for refusal in refusals)
+        table.writerow(header)
+        table.writerows([files.cell(part) for part in row] for row in rows)

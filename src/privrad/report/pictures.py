@@ -62,7 +62,8 @@ def pairs(
     found = []
     for image_id, shown, (_, facts) in zip(chosen.index, after, chosen.iterrows(), strict=True):
         with _named(cohort, str(paths[image_id]), image_id=str(image_id)) as file:
-            looks = _radiograph(file, shown) if shown.ndim == 2 else _scan(file, shown, window=experiment.image.window)
+            trusted, window = cohort.declared.sensitivity != "private", experiment.image.window
+            looks = _radiograph(file, shown, trusted) if shown.ndim == 2 else _scan(file, shown, trusted, window=window)
         found.append(Pair(*looks[:2], caption=_caption(facts, findings=findings), size=looks[2]))
     return found
 
@@ -75,20 +76,22 @@ def prepared(cohort: CohortAccount, shown: np.ndarray, *, path: str, image_id: s
     if shown.ndim == 2:
         return inline.png(shown, longest=LONGEST)
     with _named(cohort, path, image_id=image_id) as file:
-        return _montage(cuts.middles(shown), cuts.lengths(read_scan(file)))
+        return _montage(
+            cuts.middles(shown), cuts.lengths(read_scan(file, trusted=cohort.declared.sensitivity != "private"))
+        )
 
 
-def _radiograph(file: Path, shown: np.ndarray) -> tuple[str, str, str]:
+def _radiograph(file: Path, shown: np.ndarray, trusted: bool) -> tuple[str, str, str]:
     """The two pictures of a radiograph, and their sizes in words."""
-    before = read_radiograph(file)
+    before = read_radiograph(file, trusted=trusted)
     size = f"{before.shape[1]} × {before.shape[0]} to {shown.shape[1]} × {shown.shape[0]} pixels"
     return inline.png(before, longest=LONGEST), inline.png(shown, longest=LONGEST), size
 
 
-def _scan(file: Path, shown: np.ndarray, *, window: tuple[float, float] | None) -> tuple[str, str, str]:
+def _scan(file: Path, shown: np.ndarray, trusted: bool, *, window: tuple[float, float] | None) -> tuple[str, str, str]:
     """The two pictures of a scan, middle slices in the same places, and the sizes of the volumes in words."""
     assert window is not None
-    scan = read_scan(file)
+    scan = read_scan(file, trusted=trusted)
     before, after = cuts.of_scan(scan, window=window, beside=shown.shape), cuts.middles(shown)
     came, given = (" × ".join(map(str, sides)) for sides in (cuts.counts(scan), shown.shape[::-1]))
     pictures = [_montage(each, cuts.lengths(scan)) for each in (before, after)]
