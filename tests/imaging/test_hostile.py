@@ -126,7 +126,8 @@ def test_files_of_any_name_are_prepared_and_listed(tmp_path: Path) -> None:
 
 
 def test_rejects_of_any_name_are_written(tmp_path: Path) -> None:
-    prepare._write_rejects(tmp_path / "rejects.csv", [(os.fsdecode(b"a\xff\n"), "missing_file", "restore it")])
+    row = (os.fsdecode(b"a\xff\n"), "missing_file", "restore it")
+    prepare._write_private(tmp_path / "rejects.csv", ("file", "reason", "remedy"), [row])
     assert (tmp_path / "rejects.csv").read_text() == 'file,reason,remedy\n"a\\udcff\n",missing_file,restore it\n'
 
 
