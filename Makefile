@@ -65,7 +65,7 @@ test: $(READY) ## run all tests but the system tests
 
 test-system: $(READY) ## run the tests that need fresh clones, servers, kills or a browser
 	@echo "Running the system tests; they clone, set up and run the project, so this takes a while."
-	@mkdir -p build && $(BIN)/pytest -m system -n 2 --dist loadfile --junitxml=build/tests-system.xml; status=$$?; \
+	@mkdir -p build && $(BIN)/pytest $(TESTS) -m system -n 2 --dist loadfile --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
 
 test-slurm: $(READY) ## run the tests that start a real Slurm; as root, with Debian's slurm-wlm and munge installed
@@ -89,10 +89,10 @@ mutants: $(READY) ## plant each known fault in the private engine; prints how ma
 	@$(BIN)/python -m tools.mutants
 
 fuzz: $(READY) ## read N broken files (100,000) in the guarded reader; prints what came of them
-	@$(BIN)/python -m tools.fuzz $(or $(N),100000)
+	@$(BIN)/python -m tools.fuzz $(or $(N),100000) $(if $(PRIVRAD_REAL_DATA),--real $(PRIVRAD_REAL_DATA)/dicom)
 
 duplicates: $(READY) ## find 10,000 planted copies among 50,000 drawn radiographs
-	@$(BIN)/python -m tools.duplicates
+	@$(BIN)/python -m tools.duplicates $(if $(PRIVRAD_REAL_DATA),--real $(PRIVRAD_REAL_DATA)/cxr_nih)
 
 sbom: $(READY) ## list every locked package with its hashes and licence, as CycloneDX: build/sbom.json
 	@mkdir -p build && $(BIN)/python -m tools.sbom build/sbom.json
@@ -100,7 +100,7 @@ sbom: $(READY) ## list every locked package with its hashes and licence, as Cycl
 vulnerabilities: $(READY) ## compare the locks with advisories: pip-audit's, or ADVISORIES=folder or zip of OSV's
 	@$(BIN)/python -m tools.vulnerabilities $(if $(ADVISORIES),--advisories "$(ADVISORIES)")
 
-integrity: $(READY) ## compare every installed file with the hash that it was installed under
+integrity: $(READY) ## compare installed files with their hashes; name missing packages and files of none
 	@$(BIN)/python -m tools.integrity
 
 check: $(READY) ## lint, check format and types, keep the import layers, lint the workflow

@@ -119,9 +119,19 @@ def test_a_log_that_cannot_be_written_costs_one_line(tmp_path: Path) -> None:
 
 def test_a_size_beyond_memory_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "in.png"), np.arange(64, dtype=np.uint8).reshape(8, 8))
-    done = run("prepare-image", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--size", "200000")
+    done = run("prepare-image", str(tmp_path / "in.png"), str(tmp_path / "out.png"), "--size", "10000000000")
     assert done.returncode == 2
-    assert done.stderr == "privrad prepare-image: size is 200000; give 1 to 8192 pixels\n"
+    assert done.stderr == "privrad prepare-image: size is 10000000000; give 1 to 8192 pixels\n"
+
+
+def test_a_decoder_that_does_not_start_costs_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    assert cli.main(["prepare-image", str(tmp_path / "in.png"), str(tmp_path / "out.png")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("privrad prepare-image: the process that decodes files does not start; see why with: ")
+    assert error.count("\n") == 1
 
 
 def test_a_volume_is_prepared_at_the_papers_size_and_window(tmp_path: Path) -> None:
@@ -143,6 +153,10 @@ def test_a_volume_is_prepared_at_the_papers_size_and_window(tmp_path: Path) -> N
         ((".", "out.nii.gz"), "no_ct_slices: .: "),
         (("labels.nii.gz", "out.png"), "out.png: a prepared volume is NIfTI; "),
         (("labels.nii.gz", "out.nii", "--size", "0", "224", "128"), "size is (0, 224, 128); give columns, rows and "),
+        (
+            ("labels.nii.gz", "out.nii", "--size", *3 * ["100000000"]),
+            "size is (100000000, 100000000, 100000000); give ",
+        ),
         (("labels.nii.gz", "out.nii", "--window", "250", "-150"), "window is (250.0, -150.0); give two Hounsfield "),
     ],
 )

@@ -10,6 +10,8 @@ import csv
 import json
 import pickle
 import re
+import sys
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,8 @@ COLUMNS = ("image", "patient_id", "study_id", "age", "sex", "view", "bedside", "
 ROW = ("a.png", "p", "s", "50", "F", "PA", "no", "train", "normal")
 ONE_LINE = [each for each in PAYLOADS if not re.search(r"[\r\n]", each)]
 START = re.compile(r'[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]')
+UNPRINTED = [char for char in map(chr, range(sys.maxunicode)) if unicodedata.category(char) in ("Cc", "Cf")]
+DROPPED = dict.fromkeys(ord(char) for char in UNPRINTED if char not in "\t\r")
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf)")
 RUNNING = {
     *("eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "np.load", "numpy.load"),
@@ -51,10 +55,13 @@ MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "job
 
 
 def formulas(path: Path) -> list[str]:
-    """The cells of a CSV file that a spreadsheet would take for a formula, with commas or semicolons between cells."""
+    """The cells of a CSV file that a spreadsheet would take for a formula, with commas or semicolons between cells.
+
+    Characters that are not printed count for nothing, as some programs drop them.
+    """
     lines = path.read_bytes().decode("utf-8").splitlines(keepends=True)
     cells = {cell for mark in ",;" for row in csv.reader(lines, delimiter=mark) for cell in row}
-    return [cell for cell in cells if START.match(cell) and not NUMBER.fullmatch(cell)]
+    return [cell for cell in cells if START.match(cell.translate(DROPPED)) and not NUMBER.fullmatch(cell)]
 
 
 def one_cohort(root: Path, *, labels: Mapping[str, str] = {"heart": "heart"}, **cohort: object) -> dict[str, Any]:
@@ -92,8 +99,8 @@ class House:
         with (self.root / "uka_cxr.csv").open("w", newline="", encoding="utf-8") as stream:
             csv.writer(stream, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows([columns, *rows])
 
-    def rule(self, name: str, *more: object, role: bool = True) -> tuple[int, str]:
-        which = ("--study", self.folder / "study.yaml", "--experiment", "chest", *("--role", "private") * role)
+    def rule(self, name: str, *more: object) -> tuple[int, str]:
+        which = ("--study", self.folder / "study.yaml", "--experiment", "chest", "--role", "private")
         return self.told(name, *which, *("--root", self.root) * (name != "split"), *more)
 
     def ingest(self) -> tuple[int, str]:
@@ -113,8 +120,8 @@ class House:
         assert self.ingest()[0] == 0
         assert self.rule("locate", "--manifest", out / "manifest.parquet", "--out", out / "paths.parquet")[0] == 0
         given = ("--shard", 0, "--manifest", out / "manifest.parquet", "--paths", out / "paths.parquet")
-        made = ("--out", out / "shard.safetensors", "--rejects", out / "prepare.csv")
-        code, said = self.rule("prepare", *given, *made, role=False)
+        made = ("--out", out / "shard.safetensors", "--rejects", out / "prepare.csv", "--text", out / "text.csv")
+        code, said = self.rule("prepare", *given, *made)
         assert code == 0, said
         return pd.read_csv(out / "prepare.csv", keep_default_na=False)
 
@@ -148,6 +155,14 @@ def test_no_cell_begins_a_formula(text: str, tmp_path: Path) -> None:
     assert formulas(tmp_path / "table.csv") == []
     assert (tmp_path / "table.csv").read_text(encoding="utf-8").endswith(",-0.5\n")
     assert files.cell(files.cell(text)) == files.cell(text)
+
+
+def test_no_unseen_character_hides_a_formula(tmp_path: Path) -> None:
+    texts = [f"{before}{char}=1+1" for char in UNPRINTED for before in ("", 'x\t"')]
+    texts += [f"x;{chr(code)}{chr(code)}@SUM(1)" for code in DROPPED]
+    assert len(texts) > 600
+    spreadsheet.write(pd.DataFrame({"text": texts}), tmp_path / "table.csv")
+    assert formulas(tmp_path / "table.csv") == []
 
 
 def refused(text: str | bytes, folder: Path) -> str | None:
@@ -201,6 +216,14 @@ LAUGHS = {
     "a number of many digits": f"seed: {'9' * 5000}",
     "a key that is a list": "? [a, b]\n: c\n",
     "a date that is none": "seed: 2026-13-45\n",
+    "a time that is none": "study: !!timestamp x\n",
+    "a truth that is none": "study: !!bool maybe\n",
+    "a whole number that is none": "seed: !!int ''\n",
+    "a number that is none": "seed: !!float ''\n",
+    "keys that are none": "study: !!map [a]\n",
+    "a number of many digits to 16": f"seed: 0x{'f' * 5000}\n",
+    "a number of many digits to 2": f"seed: 0b{'1' * 20_000}\n",
+    "a number of many digits to 60": f"seed: {':'.join(['59'] * 3000)}\n",
     "a template of Snakemake's": "__use_yte__: true\n__definitions__:\n- open('pwned', 'w')\nstudy: ours\n",
     "bytes": b"\x80\x04\x95",
     "nothing": "",

@@ -145,21 +145,49 @@ def test_the_command_says_which_locked_package_is_affected(
     assert "none of" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "content", ["[", "[]", '{"affected": [{"package": {"ecosystem": "PyPI", "name": "torch"}, "versions": 3}]}']
-)
+NPM = {"id": "A", "affected": [{"package": {"ecosystem": "npm", "name": "torch"}, "versions": ["1"]}]}
+NO_ADVISORY = {
+    "broken": "[",
+    "a list": "[]",
+    "versions that are none": '{"affected": [{"package": {"ecosystem": "PyPI", "name": "torch"}, "versions": 3}]}',
+    "deep": "[" * 100_000,
+    "of nothing": "{}",
+    "of another ecosystem": json.dumps(NPM),
+    "of no package": '{"affected": [{"package": {"ecosystem": "PyPI"}}, {}]}',
+}
+
+
+@pytest.mark.parametrize("content", NO_ADVISORY.values(), ids=NO_ADVISORY.keys())
 def test_what_is_no_advisory_ends_in_a_line(content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "one.json").write_text(content, encoding="utf-8")
     assert vulnerabilities.main(["--advisories", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_changed_or_missing_file_of_a_package_is_named(tmp_path: Path) -> None:
-    """A copy of a small installed package: whole, then with a byte more in one file and without another."""
+def test_an_encrypted_zip_ends_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("one.json", "{}")
+    content = bytearray((tmp_path / "all.zip").read_bytes())
+    for head, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(head) + flags] |= 1
+    (tmp_path / "all.zip").write_bytes(content)
+    assert vulnerabilities.main(["--advisories", str(tmp_path / "all.zip")]) == 2
+    said = capsys.readouterr().err
+    assert ("encrypted" in said, said.count("\n")) == (True, 1)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> metadata.Distribution:
+    """A copy of a small installed package."""
     for file in metadata.distribution("packaging").files or ():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(str(file.locate()), tmp_path / file)
     (copy,) = metadata.distributions(path=[str(tmp_path)])
+    return copy
+
+
+def test_a_changed_or_missing_file_of_a_package_is_named(copy: metadata.Distribution, tmp_path: Path) -> None:
+    """Whole, then with a byte more in one file and without another."""
     assert list(integrity.faults(copy)) == []
     with (tmp_path / "packaging/__init__.py").open("ab") as stream:
         stream.write(b"\n")
@@ -171,8 +199,39 @@ def test_a_changed_or_missing_file_of_a_package_is_named(tmp_path: Path) -> None
     assert list(integrity.faults(copy)) == [f"packaging {copy.version}: RECORD is missing; install it again"]
 
 
-def test_a_package_beside_the_lock_or_of_another_version_is_named() -> None:
+def test_a_file_without_a_hash_is_named(copy: metadata.Distribution, tmp_path: Path) -> None:
+    (record,) = tmp_path.glob("*.dist-info/RECORD")
+    text = record.read_text(encoding="utf-8")
+    record.write_text(re.sub(r"(packaging/version\.py),sha256=[^,]*,", r"\1,,", text), encoding="utf-8")
+    wanted = [f"packaging {copy.version}: packaging/version.py has no hash in RECORD; install it again"]
+    assert list(integrity.faults(copy)) == wanted
+
+
+def test_a_file_that_no_package_brought_is_named(copy: metadata.Distribution, tmp_path: Path) -> None:
+    """Files that Python runs by themselves, and what is compiled from no source; not what it compiles of a package."""
+    assert integrity.strangers(tmp_path) == []
+    beside = tmp_path / "packaging/__pycache__"
+    beside.mkdir(exist_ok=True)
+    (beside / "version.cpython-399.opt-1.pyc").touch()
+    assert integrity.strangers(tmp_path) == []
+    strange = ("a.pth", "packaging/__pycache__/b.cpython-311.pyc", "packaging/c.pyc", "sitecustomize.py", "z/d.so")
+    (tmp_path / "z").mkdir()
+    for name in strange:
+        (tmp_path / name).touch()
+    assert [line.partition(":")[0] for line in integrity.strangers(tmp_path)] == list(strange)
+
+
+def test_what_a_lock_names_for_another_computer_is_not_due() -> None:
+    markers = {"a-b": "", "c": "; sys_platform == 'none'", "d": "; python_version > '3'"}
+    lock = "".join(f"{name}==1 {marker} \\\n    --hash=sha256:0\n" for name, marker in markers.items())
+    assert integrity.due([lock]) == {"a-b", "d"}
+    assert integrity.due(LOCKS.values()) > {"torch", "numpy"}
+
+
+def test_a_package_missing_beside_the_lock_or_of_another_version_is_named() -> None:
     wanted = {"torch": "2.13.0", "numpy": "2.4.0", "colorama": "0.4.6"}
     installed = {"torch": "2.13.0+cpu", "numpy": "2.4.1", "privrad": "0.1.0", "stranger": "1"}
     told = ["numpy 2.4.1 is not the locked 2.4.0", "stranger 1 is not in the lock"]
-    assert integrity.versions(installed, wanted) == told
+    assert integrity.versions(installed, wanted, ["torch"]) == told
+    told.insert(0, "colorama 0.4.6 is in the lock and not installed")
+    assert integrity.versions(installed, wanted, wanted) == told

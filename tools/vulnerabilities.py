@@ -4,7 +4,7 @@
     python -m tools.vulnerabilities --advisories PLACE  without a network: PLACE is a folder or zip of OSV's JSON files
 
 OSV gives its advisories on PyPI as one zip file. Exit 0 where no locked package is affected, 1 where one is, 2 where
-nothing could be compared.
+nothing could be compared, as where no advisory names a package of PyPI.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,11 @@ from tools.torch_build import packages
 ROOT = Path(__file__).parents[1]
 LOCKS = ("requirements.lock", "requirements-cuda.lock")
 FIRST = Version("0.dev0")
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What comes of files in another form, RuntimeError of what is nested too deep and of an encrypted zip."""
 Advisory = Mapping[str, Any]
 
 
@@ -69,16 +75,19 @@ def findings(versions: Mapping[str, str], advisories: Sequence[Advisory]) -> lis
     """Which of some packages are affected by advisories in the form of OSV; those withdrawn affect none."""
     found = []
     for advisory in advisories:
-        for affected in advisory.get("affected", ()) if not advisory.get("withdrawn") else ():
-            package = affected.get("package", {})
-            name = canonicalize_name(str(package.get("name", "")))
-            if package.get("ecosystem") != "PyPI" or name not in versions:
-                continue
-            if is_affected(versions[name], affected):
+        for affected in on_pypi(advisory) if not advisory.get("withdrawn") else ():
+            name = canonicalize_name(str(affected["package"]["name"]))
+            if name in versions and is_affected(versions[name], affected):
                 known = ", ".join([advisory["id"], *advisory.get("aliases", ())])
                 summary = " ".join(str(advisory.get("summary", "")).split())
                 found.append(Finding(name, versions[name], known, summary, fixed(versions[name], affected)))
     return sorted(set(found), key=lambda each: (each.package, each.advisory))
+
+
+def on_pypi(advisory: Advisory) -> list[Advisory]:
+    """What an advisory says of packages of PyPI, each by its name."""
+    named = [(affected, affected.get("package", {})) for affected in advisory.get("affected", ())]
+    return [affected for affected, package in named if package.get("ecosystem") == "PyPI" and package.get("name")]
 
 
 def is_affected(version: str, affected: Advisory) -> bool:
@@ -135,13 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if place is None:
         return _ask_pip_audit()
     try:
-        advisories = list(read(place))
+        advisories = [advisory for advisory in read(place) if on_pypi(advisory)]
         found = findings(locked(), advisories)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         print(f"advisories {place} cannot be read ({error}); give a folder or zip of OSV's JSON files", file=sys.stderr)
         return 2
     if not advisories:
-        print(f"advisories {place}: no JSON file is there; give OSV's advisories on PyPI", file=sys.stderr)
+        print(f"advisories {place}: none names a package of PyPI; give OSV's advisories on PyPI", file=sys.stderr)
         return 2
     print(
         "\n".join(map(str, found))

@@ -14,7 +14,12 @@ from typing import Any
 
 PRIVATE = 0o600
 """The permissions of a file that holds plain ids, paths or file names: its owner's alone."""
-CELL = re.compile(r'((?:^|[;\t\r\n])[\s"]*+)([=+\-@\uff1d\uff0b\uff0d\uff20]?)')
+UNPRINTED = (
+    "\0-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
+)
+"""Control and format characters, as part of a regular expression's class; a program may drop them. Source: Unicode."""
+CELL = re.compile(rf'((?:^|[;\t\r\n])[\s"{UNPRINTED}]*+)([=+\-@\uff1d\uff0b\uff0d\uff20]?)')
 """Where a spreadsheet begins to read a cell, here or in another language's, and what makes a formula of it."""
 
 

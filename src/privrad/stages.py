@@ -22,9 +22,9 @@ HEADER = "# Written by `make stages` from the shape of config.yaml; docs/version
 RESULTS = "results/${study}"
 TABLES = (
     *("*.csv*", "annotations/*.csv*", "CheXpert-v1.0*/*.csv", "*.json", "*/dataset.json", "*_list.txt"),
-    *("ecgen-radiology", "*/ecgen-radiology", "ClinicalReadings", "*/ClinicalReadings", "CXR_png", "*/CXR_png"),
+    *("ecgen-radiology", "*/ecgen-radiology", "ClinicalReadings", "*/ClinicalReadings"),
 )
-"""What rows of a cohort are read or listed from, in one layout or another."""
+"""What rows of a cohort are read from, in one layout or another."""
 
 Stage = dict[str, Any]
 Stages = Iterator[tuple[str, Stage]]

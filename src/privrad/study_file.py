@@ -16,6 +16,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 LARGEST, MOST = 1 << 18, 20_000
 """The bytes of a study file, and the values that it may stand for with each alias written out."""
 LONGEST = 200
+"""The letters of a key or value that are shown, and of a number that is read."""
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 """Control and direction characters: no key or value needs one, and what shows it could show something else."""
 
@@ -61,7 +62,19 @@ def expand(value: object) -> object:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a repeated key is an error, not a silent choice of the last."""
+    """YAML in which a repeated key is an error, not a silent choice of the last, and each fault a YAMLError."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        kind, line = node.tag.rpartition(":")[2], node.start_mark.line + 1
+        shown = _short(repr(node.value)) if isinstance(node, yaml.ScalarNode) else "a list"
+        if kind in ("int", "float") and isinstance(node, yaml.ScalarNode) and len(node.value) > LONGEST:
+            raise yaml.YAMLError(f"line {line} has {shown}, a number of more than {LONGEST} letters; shorten it")
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            raise yaml.YAMLError(
+                f"line {line} has {shown}, which is no {kind}; correct it, or put it in quotes"
+            ) from None
 
 
 def _text(path: Path) -> str:

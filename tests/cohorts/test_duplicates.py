@@ -89,6 +89,7 @@ def run(
     public: Sequence[Picture] | None = None,
     role: config.Role = "private",
     by_table: bool = False,
+    same_ids: bool = False,
     size: int = 16,
 ) -> Result:
     manifest, shards, names = cohort(folder, pictures, size=size)
@@ -104,6 +105,7 @@ def run(
         role=role,
         by_table=by_table,
         public=other,
+        same_ids=same_ids,
         kept=folder / "manifest.parquet",
         identities=folder / "identities.parquet",
         found=folder / "found.parquet",
@@ -270,12 +272,61 @@ def test_an_image_that_was_not_prepared_stays_and_one_that_went_is_not_compared(
     images = manifests.read(manifest, findings=FINDINGS)
     left = images[images["image_id"].map(names) != "b"].reset_index(drop=True)
     manifests.write(manifest, left, findings=FINDINGS)
-    places: dict[str, Any] = {name: tmp_path / name for name in ("kept", "identities", "found", "counts")}
+    places: dict[str, Any] = {name: tmp_path / name for name in ("kept", "identities", "found", "counts", "removed")}
     chosen: dict[str, Any] = {"findings": FINDINGS, "role": "private", "by_table": False, "public": None}
     duplicates.run(manifest=manifest, shards=shards[:1], **chosen, **places)
     assert len(pd.read_parquet(places["found"])) == 0
     assert set(pd.read_parquet(places["kept"])["image_id"].map(names)) == {"a", "c"}
 
 
-def test_patients_in_both() -> None:
-    assert duplicates.patients_in_both(["c", "a", "b", "a"], {"a", "c", "d"}) == ["a", "c"]
+def patients(result: Result) -> dict[str, set[str]]:
+    """The images of each patient id of the manifest that goes on."""
+    kept = pd.read_parquet(result.folder / "manifest.parquet")
+    return {str(patient): set(images.map(result.names)) for patient, images in kept.groupby("patient_id")["image_id"]}
+
+
+def test_ids_that_share_a_picture_go_on_as_one_patient(tmp_path: Path) -> None:
+    pictures = [one("a", 1), one("b", 1), one("c", 2, patient="pb"), one("d", 3)]
+    assert sorted(map(sorted, patients(run(tmp_path, pictures)).values())) == [["a", "b", "c"], ["d"]]
+
+
+def test_a_person_who_goes_moves_nobody_else(tmp_path: Path) -> None:
+    pictures = [one("a", 1), one("b", 1), *(one(name, seed) for seed, name in enumerate("cdefgh", start=5))]
+    before = patients(run(tmp_path / "before", pictures))
+    after = patients(run(tmp_path / "after", pictures[2:]))
+    assert after == {patient: images for patient, images in before.items() if images != {"a", "b"}}
+    assert len(after) == 6
+
+
+def test_a_person_in_two_parts_of_a_table_stays_two_ids_and_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures = [one("a", 1, part="train"), one("b", 1, part="test"), one("c", 2, patient="pb", part="test")]
+    pictures += [one("d", 3, part="train"), one("e", 3, part="train")]
+    result = run(tmp_path, pictures, by_table=True)
+    assert sorted(map(sorted, patients(result).values())) == [["a"], ["c"], ["d", "e"]]
+    assert "1 people, by a picture that they share under two ids, stand in two parts" in caplog.text
+
+
+def test_a_picture_under_many_ids_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(tmp_path, [one(str(number), 1) for number in range(7)])
+    assert "7 patient ids share pictures" in caplog.text
+
+
+def test_images_of_a_patient_of_the_public_cohort_go_where_ids_are_the_same(tmp_path: Path) -> None:
+    private = [one("a", 1, patient="p"), one("b", 2), one("c", 3, patient="q")]
+    public = [one("A", 4, patient="p"), one("B", 3)]
+    assert run(tmp_path / "other", private, public=public).kept == {"a", "b"}
+    result = run(tmp_path / "same", private, public=public, same_ids=True)
+    assert result.kept == {"b"}
+    assert result.counts == [("exact", "public", "removed", 1, 1), ("patient", "patient", "removed", 1, 1)]
+    gone = pd.read_csv(result.folder / "removed.csv")
+    assert dict(zip(gone["reason"], gone["count"], strict=True)) == {
+        "copy_of_a_public_image": 1,
+        "patient_in_the_public_cohort": 1,
+    }
+
+
+def test_a_file_of_one_name_in_both_cohorts_is_a_copy(tmp_path: Path) -> None:
+    result = run(tmp_path, [one("a", 1), one("b", 2)], public=[one("a", 1)])
+    assert result.kept == {"b"}

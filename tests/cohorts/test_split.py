@@ -175,14 +175,3 @@ def test_a_cohort_to_be_tested_on_needs_test_patients(tmp_path: Path) -> None:
             needed=("train", "test"),
         )
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.parquet"]
-
-
-def test_ids_that_share_a_picture_go_to_one_part_and_move_nobody_else(tmp_path: Path) -> None:
-    images = images_of([str(number) for number in range(400)])
-    alone, _ = run(tmp_path / "alone", images, config.Split())
-    one, other = (alone.index[alone == part][0] for part in ("train", "test"))
-    identities = tmp_path / "identities.parquet"
-    pd.DataFrame({"patient_id": [one, other], "person_id": min(one, other)}).to_parquet(identities)
-    together, _ = run(tmp_path / "together", images, config.Split(), identities=identities)
-    assert together[one] == together[other] == alone[min(one, other)]
-    assert together.drop([one, other]).equals(alone.drop([one, other]))

@@ -28,6 +28,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+import privrad
 from privrad.imaging import allowed
 from privrad.imaging.dicom import read_dicom
 from privrad.imaging.series import read_series
@@ -197,6 +198,14 @@ ASIDE: list[tuple[str, dict[str, Any]]] = [
     ("secondary_capture", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7.2"}),
     ("secondary_capture", {"ConversionType": "DF"}),
     ("secondary_capture", {"ConversionType": "WSD"}),
+    ("burned_in_annotation", {"BurnedInAnnotation": ["YES", "YES"]}),
+    ("burned_in_annotation", {"BurnedInAnnotation": ["NO", "YES"]}),
+    ("burned_in_annotation", {"BurnedInAnnotation": "Y"}),
+    ("secondary_capture", {"ConversionType": ["WSD", "WSD"]}),
+    ("secondary_capture", {"ConversionType": ["", "wsd"]}),
+    ("secondary_capture", {"SOPClassUID": ["1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.5.1.4.1.1.1"]}),
+    ("secondary_capture", {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}),
+    ("secondary_capture", {"ImageType": "screen_save"}),
 ]
 
 
@@ -224,13 +233,33 @@ def test_a_document_is_none_even_if_trusted(number: int) -> None:
         assert caught.value.reason == "encapsulated_document"
 
 
-@pytest.mark.parametrize("elements", [{"BurnedInAnnotation": "NO"}, {"ConversionType": ""}, {}])
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"BurnedInAnnotation": "NO"},
+        {"BurnedInAnnotation": ["NO", ""]},
+        {"ConversionType": ""},
+        {"ImageType": ["DERIVED", "SECONDARY", "POST_PROCESSED"]},
+        {},
+    ],
+)
 def test_what_shows_no_names_is_read(elements: dict[str, Any]) -> None:
     image = dataset(np.arange(400, dtype=np.uint8).reshape(20, 20), **elements)
     stream = io.BytesIO()
     image.save_as(stream, enforce_file_format=True)
     stream.seek(0)
     np.testing.assert_array_equal(read_dicom(stream), image.pixel_array)
+
+
+def test_a_long_number_is_not_told() -> None:
+    image = dataset(np.arange(400, dtype=np.uint8).reshape(20, 20))
+    image.add_new("NumberOfFrames", "LO", "19570823" * 40)
+    stream = io.BytesIO()
+    image.save_as(stream, enforce_file_format=True)
+    stream.seek(0)
+    with pytest.raises(Unreadable, match=r"^several_frames: an impossible number of frames; ") as caught:
+        read_dicom(stream)
+    assert not _told(str(caught.value))
 
 
 def test_overlays_are_never_drawn() -> None:
@@ -271,6 +300,12 @@ def test_tables_in_implicit_encoding(tmp_path: Path) -> None:
         values.append(read_dicom(stream))
     np.testing.assert_array_equal(values[0], curve.astype(int)[pixels])
     np.testing.assert_array_equal(values[0], values[1])
+
+
+def test_no_header_is_read_by_another_reader() -> None:
+    """The drawn cohorts' files alone are, which are made here."""
+    modules = {path for path in Path(privrad.__file__).parent.rglob("*.py") if "dcmread" in path.read_text()}
+    assert {path.name for path in modules} == {"phantom_dicom.py"}
 
 
 def test_the_documentation_names_each_of_them_and_no_other() -> None:

@@ -18,7 +18,7 @@ from pydicom.uid import JPEG2000Lossless
 from scipy.spatial.transform import Rotation
 
 from privrad import config
-from privrad.imaging import ct
+from privrad.imaging import ct, task
 from privrad.imaging.prepare import prepare_image, prepare_volume, run
 from privrad.imaging.radiograph import prepare
 from privrad.imaging.read import Unreadable
@@ -125,6 +125,44 @@ def test_progress_is_logged(cohort: dict[str, Any], tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.INFO, logger="privrad"):
         run(**cohort, shard=0, **radiographs(32), out=tmp_path / "one", rejects=tmp_path / "rejects.csv")
     assert "prepare shard 0: 10 in" in caplog.text
+    assert {record.levelno for record in caplog.records} == {logging.INFO}
+
+
+def _replace(cohort: dict[str, Any], name: str, *, by: str) -> None:
+    table = pd.read_parquet(cohort["paths"])
+    table.loc[table["path"] == name, "path"] = by
+    table.to_parquet(cohort["paths"])
+
+
+def test_refusals_that_may_be_the_computers_fault_are_warned_of(
+    cohort: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(task, "SECONDS_AT_MOST", 0.0)
+    cv2.imwrite(str(cohort["root"] / "large.png"), np.tile(np.arange(250, dtype=np.uint8), (5000, 20)))
+    _replace(cohort, "inside.dcm", by="large.png")
+    run(**cohort, shard=1, **radiographs(32), out=tmp_path / "one", rejects=tmp_path / "rejects.csv")
+    assert open_shards([tmp_path / "one"]).refused == {"took_too_long": 1}
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    assert warning == (
+        f"refused: took_too_long 1. If these files (in {tmp_path / 'rejects.csv'}) are sound, remove "
+        f"{tmp_path / 'one'} and prepare it again on a less busy computer"
+    )
+
+
+@pytest.mark.parametrize(("trusted", "level"), [(False, logging.WARNING), (True, logging.INFO)])
+def test_text_in_a_picture_is_told_where_it_is_looked_for(
+    cohort: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture, trusted: bool, level: int
+) -> None:
+    marked = cv2.putText(np.full((300, 400), 60, np.uint8), "KOWALSKI", (20, 40), 0, 1, 250, 2)
+    marked[100:200, 100:300] = 120
+    cv2.imwrite(str(cohort["root"] / "marked.png"), marked)
+    _replace(cohort, "inside.dcm", by="marked.png")
+    out, rejects, text = (tmp_path / name for name in ("one", "rejects.csv", "text.csv"))
+    with caplog.at_level(logging.INFO, logger="privrad"):
+        run(**cohort, shard=1, **radiographs(32), out=out, rejects=rejects, text=text, trusted=trusted)
+    assert text.read_text() == "file,lines\nmarked.png,1\n"
+    said = f"1 of 1 pictures show text near their border, which may name somebody; look at those in {text}"
+    assert [record.levelno for record in caplog.records if record.getMessage() == said] == [level]
 
 
 @pytest.mark.parametrize("shard", [-1, 2])

@@ -153,7 +153,7 @@ def test_no_prefix_of_a_slice_is_left_out(tmp_path: Path) -> None:
 
 def test_a_fault_of_ours_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_series(tmp_path, body((3, 6, 8)))[0]
-    monkeypatch.delattr("privrad.imaging.slices.image_type")
+    monkeypatch.delattr("privrad.imaging.slices.picture_words")
     with pytest.raises(NameError):
         read_header(path)
     with pytest.raises(NameError):

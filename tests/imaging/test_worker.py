@@ -45,6 +45,12 @@ def quick(tmp_path: Path) -> Path:
     return path
 
 
+def hurried(patch: pytest.MonkeyPatch) -> None:
+    """A hundredth of a second for a file of any size, in which no computer decodes the slow one."""
+    patch.setattr(task, "SECONDS_RADIOGRAPH", 0.01)
+    patch.setattr(task, "SECONDS_A_MEBIBYTE", 0.0)
+
+
 def refusal(to: Worker, path: Path) -> Unreadable:
     with pytest.raises(Unreadable) as caught:
         to.prepare(path)
@@ -96,19 +102,22 @@ def test_the_same_images_as_without_it(chest: np.ndarray, write: Writer, tmp_pat
 def test_arguments_out_of_bounds(quick: Path) -> None:
     for wanted, said in (
         (Task(9000), r"^size is 9000; give 1 to 8192 pixels$"),
+        (Task(10**10), "^size is 10000000000; give 1"),
         (Task((8, 8, 8), (9, 5)), r"^window is \(9, 5\); give two"),
+        (Task((8, 8, 8)), "^a volume needs a window; give two"),
     ):
         with Worker(wanted) as one, pytest.raises(ValueError, match=said):
             one.prepare(quick)
+        assert one._child is None
 
 
 def test_a_file_that_takes_too_long(slow: Path, quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Worker(Task(32)) as one:
         one.prepare(quick)
-        monkeypatch.setattr(task, "SECONDS_RADIOGRAPH", 0.01)
-        error = refusal(one, slow)
+        with monkeypatch.context() as hurry:
+            hurried(hurry)
+            error = refusal(one, slow)
         assert (error.reason, error.remedy[:29]) == ("took_too_long", "it was not done after 0 s; ex")
-        monkeypatch.undo()
         assert one.prepare(quick).pixels.shape == (32, 32)
 
 
@@ -119,7 +128,7 @@ def test_a_file_that_takes_too_much_memory(slow: Path, quick: Path, monkeypatch:
         assert one.prepare(quick).pixels.shape == (32, 32)
 
 
-@pytest.mark.parametrize(("how", "reason"), [("SIGSEGV", "crashed_decoder"), ("SIGKILL", "too_large")])
+@pytest.mark.parametrize(("how", "reason"), [("SIGSEGV", "crashed_decoder"), ("SIGKILL", "killed_decoder")])
 def test_a_file_that_ends_the_process(how: str, reason: str, slow: Path, quick: Path) -> None:
     """It is tried once more, in a process that no other file has been through, and refused alone."""
     with Worker(Task(32)) as one:
@@ -137,6 +146,25 @@ def test_a_file_is_not_refused_for_the_damage_of_another(quick: Path) -> None:
         assert one._child is not None
         os.kill(one._child._process.pid, signal.SIGSEGV)
         np.testing.assert_array_equal(one.prepare(quick).pixels, expected)
+
+
+def test_no_file_is_refused_for_a_process_that_was_killed_or_held_up_once(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Worker(Task(32)) as one:
+        for how in (signal.SIGKILL, signal.SIGSTOP):
+            tries: list[int] = []
+
+            def seconds(*_: object, how: signal.Signals = how, tries: list[int] = tries) -> float:
+                assert one._child is not None
+                tries.append(one._child._process.pid)
+                if len(tries) == 1:
+                    os.kill(tries[0], how)
+                return 0.2 if (len(tries), how) == (1, signal.SIGSTOP) else 600.0
+
+            monkeypatch.setattr(Task, "seconds", seconds)
+            assert one.prepare(quick).pixels.shape == (32, 32)
+            assert len(set(tries)) == len(tries) == 2
 
 
 def test_the_process_ends_with_the_one_that_started_it(slow: Path) -> None:
@@ -163,7 +191,7 @@ def test_the_process_ends_with_the_one_that_started_it(slow: Path) -> None:
 def test_nothing_is_left_behind(slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    monkeypatch.setattr(task, "SECONDS_RADIOGRAPH", 0.01)
+    hurried(monkeypatch)
     with Worker(Task(32)) as one:
         refusal(one, slow)
         refusal(one, slow)
@@ -174,7 +202,7 @@ def test_a_process_that_cannot_start_is_no_fault_of_the_file(quick: Path, monkey
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     with (
         Worker(Task(32)) as one,
-        pytest.raises(RuntimeError, match=r"does not start; see why with: .*-m privrad"),
+        pytest.raises(ChildProcessError, match=r"does not start; see why with: .*-m privrad"),
     ):
         one.prepare(quick)
 

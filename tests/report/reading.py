@@ -124,10 +124,11 @@ class Files:
     def _computed(self, number: Shown) -> Any:
         folder, what = self.results / number.file, number.column.removeprefix("computed:")
         experiment, step, role = (*number.file.split("/"), "")[:3]
+        copies = pd.read_csv(self.results / experiment / "duplicates" / role / "removed.csv")["count"].sum()
         if step == "prepare":
             prepared = shards.open_shards(sorted(folder.glob("*.safetensors")))
-            return len(prepared) if what == "prepared" else prepared.refused[what.removeprefix("refused:")]
+            return len(prepared) - copies if what == "prepared" else prepared.refused[what.removeprefix("refused:")]
         assert what == "found"
         balance = pd.read_csv(self.results / experiment / "split" / role / "balance.csv")
         refused = pd.read_csv(folder / "refused.csv")
-        return int(balance.loc[balance["column"] == "all", "images"].sum() + refused["count"].sum())
+        return int(balance.loc[balance["column"] == "all", "images"].sum() + refused["count"].sum() + copies)

@@ -122,7 +122,8 @@ def _cohort(base: Path, private: Path, root: Path, *, role: str, patients: int, 
 def counted(base: Path, *, role: str, patients: int, findings: Sequence[str]) -> None:
     """Write what was refused at ingest, and so many patients, with two images each, by part of the split."""
     files.write_text(base / "ingest" / role / "refused.csv", "reason,count\nmissing_file,11\nunknown_label,3\n")
-    files.write_text(base / "duplicates" / role / "removed.csv", "reason,count\n")
+    removed = "copy_in_another_part,2\n" if role == "public" else ""
+    files.write_text(base / "duplicates" / role / "removed.csv", f"reason,count\n{removed}")
     lines = ["split,column,value,images,patients"]
     for part, share in (("train", 0.6), ("validation", 0.1), ("test", 0.3)):
         held = round(patients * share)

@@ -48,9 +48,10 @@ rule duplicates:
         "logs/{study}/{experiment}/duplicates/{role}.log",
     benchmark:
         "benchmarks/{study}/{experiment}/duplicates/{role}.tsv"
-    threads: 4
+    threads: 2
     params:
         settings=settings("split.{role}.by", "findings"),
+        same_ids=lambda wildcards: experiment_of(wildcards).same_ids,
     shell:
         'privrad duplicates --study "$STUDY" --experiment {wildcards.experiment} --role {wildcards.role}'
         " --manifest {input.manifest:q} --shards {input.shards:q} --public-manifest {input.public_manifest:q}"
@@ -63,7 +64,6 @@ rule split:
     input:
         code=code("split"),
         manifest=rules.duplicates.output.manifest,
-        identities=rules.duplicates.output.identities,
     output:
         assignment="results/{study}/{experiment}/split/{role}/assignment.parquet",
         balance="results/{study}/{experiment}/split/{role}/balance.csv",
@@ -75,5 +75,5 @@ rule split:
         settings=settings("study.seed", "split.{role}", "findings"),
     shell:
         'privrad split --study "$STUDY" --experiment {wildcards.experiment} --role {wildcards.role}'
-        " --manifest {input.manifest:q} --identities {input.identities:q} --assignment {output.assignment:q}"
+        " --manifest {input.manifest:q} --assignment {output.assignment:q}"
         " --balance {output.balance:q} --log {log:q}"

@@ -29,7 +29,7 @@ def register(commands: Commands) -> None:
     pictures = ("--manifest", "--shards", "--public-manifest", "--public-shards")
     copies = (*of_rule, "--role", *pictures, "--kept", "--identities", "--found", "--counts", "--removed")
     add("duplicates", _duplicates, "find pictures that stand twice and take copies out", *copies)
-    split = (*of_rule, "--role", "--manifest", "--identities", "--assignment", "--balance")
+    split = (*of_rule, "--role", "--manifest", "--assignment", "--balance")
     add("split", _split, "assign patients to training, validation and test", *split)
     prepare = (*of_rule, "--role", "--shard", "--root", "--manifest", "--paths", "--out", "--rejects", "--text")
     add("prepare", _prepare, "prepare the images of one shard", *prepare)
@@ -115,6 +115,7 @@ def _duplicates(options: argparse.Namespace) -> None:
         role=options.role,
         by_table=getattr(experiment.split, options.role).by == "table",
         public=(options.public_manifest, options.public_shards) if options.public_manifest else None,
+        same_ids=experiment.same_ids,
         kept=options.kept,
         identities=options.identities,
         found=options.found,
@@ -131,7 +132,6 @@ def _split(options: argparse.Namespace) -> None:
         getattr(experiment.split, options.role),
         findings=experiment.findings,
         manifest=options.manifest,
-        identities=options.identities,
         key=_key(options, chosen_cohort(options)),
         assignment=options.assignment,
         balance=options.balance,

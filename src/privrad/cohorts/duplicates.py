@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,12 @@ from privrad.imaging.shards import Images, open_shards
 
 FOUND = ("image_id", "other_id", "other_role", "kind", "correlation", "action")
 COUNTS = ("kind", "where", "action", "pairs", "images")
-REASONS = {"public": "copy_of_a_public_image", "train_test": "copy_in_another_part"}
+REASONS = {
+    "public": "copy_of_a_public_image",
+    "patient": "patient_in_the_public_cohort",
+    "train_test": "copy_in_another_part",
+}
+_MOST_IDS = 5
 _RANKS = {"public": 0, "train": 1, "validation": 2, "test": 3, "": 4}
 log = logging.getLogger("privrad")
 
@@ -31,6 +36,7 @@ def run(
     role: config.Role,
     by_table: bool,
     public: tuple[Path, Sequence[Path]] | None,
+    same_ids: bool = False,
     kept: Path,
     identities: Path,
     found: Path,
@@ -39,11 +45,12 @@ def run(
 ) -> None:
     """Find the images of a cohort that show the same picture as another one, and write the manifest of those that stay.
 
-    `public` is the manifest and the shards of the cohort that the private one must have no picture of. `by_table` says
-    that the cohort's own table splits it. Of a picture in two cohorts the private copies go; of one in two parts of a
-    table's split all but those of the part nearest to training. All else is reported: `found` has a row for each image
-    with the one that stands for its picture, `counts` their numbers, `removed` how many went and why, `identities` the
-    patient ids that share a picture.
+    `public` is the manifest and the shards of the cohort that the private one must have no picture of, nor, with
+    `same_ids`, any other image of its patients. `by_table` says that the cohort's own table splits it. Of a picture in
+    two cohorts the private copies go; of one in two parts of a table's split all but those of the part nearest to
+    training. All else is reported: `found` has a row for each image with the one that stands for its picture, `counts`
+    their numbers, `removed` how many went and why. `identities` names the person behind patient ids that share a
+    picture; that id stands in the manifest for all of them, but where a table's split takes them apart.
     """
     own = manifests.read(manifest, findings=findings)
     images = _images(own, role, part=own["source_split"] if by_table else "")
@@ -55,23 +62,54 @@ def run(
     prepared, rows = _prepared(images, sources)
     alike = _alike(images.iloc[rows].reset_index(drop=True), prepared)
     pairs = _judged(alike, role=role)
+    if public is not None and same_ids:
+        pairs = pd.concat([pairs, _in_both(own, listed, pairs)], ignore_index=True).sort_values("image_id")
     gone = pairs.loc[pairs["action"] == "removed", "image_id"]
-    manifests.write(kept, own[~own["image_id"].isin(gone)].reset_index(drop=True), findings=findings)
-    manifests.write_parquet(identities, _persons(alike[alike["own"]]))
+    persons = _persons(alike[alike["own"]])
+    left = own[~own["image_id"].isin(gone)].reset_index(drop=True)
+    manifests.write(kept, _joined(left, persons, by_table=by_table), findings=findings)
+    manifests.write_parquet(identities, persons)
     manifests.write_parquet(found, pairs[list(FOUND)])
     manifests.write_csv(counts, counted(pairs))
     manifests.write_csv(removed, taken_out(pairs))
     log.info("duplicates: %d of %d images show a picture again, %d of them go", len(pairs), len(own), len(gone))
+    for kind, where, action, count, _ in counted(pairs).itertuples(index=False):
+        log.info("duplicates: %d %s pairs, %s: %s", count, kind, str(where).replace("_", " "), action)
 
 
-def patients_in_both(one: Collection[str], other: Collection[str]) -> list[str]:
-    """The patient ids in both of two cohorts, sorted; the ids of both must be made with one key."""
-    return sorted(set(one) & set(other))
+def _in_both(own: pd.DataFrame, public: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """A row for each image, not in `pairs`, of a patient who has images in the public cohort, too."""
+    first = public.groupby("patient_id")["image_id"].min()
+    images = own[own["patient_id"].isin(first.index) & ~own["image_id"].isin(pairs["image_id"])]
+    facts = {"other_role": "public", "kind": "patient", "correlation": np.nan, "action": "removed", "where": "patient"}
+    return images[["image_id"]].assign(other_id=images["patient_id"].map(first), **facts)
+
+
+def _joined(images: pd.DataFrame, persons: pd.DataFrame, *, by_table: bool) -> pd.DataFrame:
+    """The manifest with one id for each person, unless the cohort's own table has them in two parts."""
+    sizes = persons["person_id"].value_counts()
+    if len(sizes) and sizes.iloc[0] > _MOST_IDS:
+        log.warning(
+            "%d patient ids share pictures and count as one person; if it is a placeholder, take it out of the table",
+            sizes.iloc[0],
+        )
+    known = dict(zip(persons["patient_id"], persons["person_id"], strict=True))
+    person = images["patient_id"].map(lambda patient: known.get(patient, patient)).astype("str")
+    if by_table:
+        torn = images.groupby(person)["source_split"].transform("nunique") > 1
+        if torn.any():
+            log.warning(
+                "%d people, by a picture that they share under two ids, stand in two parts of the table's split; their "
+                "copies were taken out, their other images were not: look at them, and correct the table",
+                person[torn].nunique(),
+            )
+        person = person.mask(torn, images["patient_id"])
+    return images.assign(patient_id=person)
 
 
 def taken_out(pairs: pd.DataFrame) -> pd.DataFrame:
     """How many images went, by the reason: columns reason and count."""
-    counts = pairs.loc[pairs["action"] == "removed", "where"].map(REASONS).value_counts().sort_index()
+    counts = pairs.loc[pairs["action"] == "removed", "where"].map(REASONS).astype("str").value_counts().sort_index()
     return counts.rename_axis("reason").reset_index(name="count")
 
 
@@ -167,8 +205,9 @@ def _judged(alike: pd.DataFrame, *, role: str) -> pd.DataFrame:
     """A row for each image of the cohort beside the one that stands for its picture, and what becomes of it."""
     ordered = alike.assign(rank=alike["part"].map(_RANKS)).sort_values(["group", "rank", "image_id"])
     first = ordered.groupby("group")[["image_id", "patient_id", "part", "rank", "exact", "own"]].transform("first")
+    repeated = ordered.duplicated("group")
     pairs = ordered.assign(**{f"other_{name}": first[name] for name in first})
-    pairs = pairs[pairs["own"] & (pairs["image_id"] != pairs["other_image_id"])]
+    pairs = pairs[pairs["own"] & repeated]
     public = ~pairs["other_own"].astype(bool)
     within = ~public & (pairs["patient_id"] == pairs["other_patient_id"])
     parts = ~public & ~within & (pairs["other_rank"] < pairs["rank"]) & (pairs["part"] != "")

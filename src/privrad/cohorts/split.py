@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -28,18 +28,15 @@ def run(
     key: bytes,
     assignment: Path,
     balance: Path,
-    identities: Path | None = None,
     needed: Sequence[str] = ("train",),
 ) -> None:
     """Write the part of each patient of a manifest, and the balance of the parts.
 
-    `identities` names the person behind patient ids that share a picture (patient_id, person_id): the hash sends all of
-    a person to one part.
     Nothing is moved for the sake of balance. Raises CohortError, and writes nothing, when the cohort's own split is
     incomplete or takes a patient apart, or when no patient is left for one of the `needed` parts.
     """
     images = manifests.read(manifest, findings=findings)
-    fractions = _fractions(images["patient_id"], persons=_persons(identities) if identities else {}, key=key)
+    fractions = _fractions(images["patient_id"], key=key)
     parts = by_hash(fractions, split) if split.by == "hash" else by_table(images, fractions, split)
     counts = parts.value_counts()
     lacking = [part for part in needed if part not in counts]
@@ -114,12 +111,7 @@ def balance_of(images: pd.DataFrame, parts: pd.Series, *, findings: Sequence[str
     return pd.DataFrame(lines, columns=["split", "column", "value", "images", "patients"])
 
 
-def _persons(identities: Path) -> Mapping[str, str]:
-    table = pd.read_parquet(identities, columns=["patient_id", "person_id"])
-    return dict(zip(table["patient_id"], table["person_id"], strict=True))
-
-
-def _fractions(patients: pd.Series, *, persons: Mapping[str, str], key: bytes) -> pd.Series:
+def _fractions(patients: pd.Series, *, key: bytes) -> pd.Series:
     distinct = patients.drop_duplicates()
-    numbers = [identity.fraction(key, "split", persons.get(patient, patient)) for patient in distinct]
+    numbers = [identity.fraction(key, "split", patient) for patient in distinct]
     return pd.Series(numbers, index=distinct, dtype="float64")

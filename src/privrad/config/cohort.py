@@ -86,6 +86,16 @@ class Cohort(Frozen):
         """Whether its pictures may leave: drawn ones, and public ones without terms against it."""
         return self.sensitivity == "synthetic" or (self.sensitivity == "public" and self.layout not in UNDER_AGREEMENT)
 
+    @property
+    def id_space(self) -> str:
+        """What its patient ids are ids of: cohorts alike in this have the same patient where they have the same id.
+
+        RSNA's pictures are NIH's. The ids of a private cohort are keyed otherwise; one's own table has its own ids.
+        """
+        if self.sensitivity == "private" or self.layout in ("uka_cxr", "pdac"):
+            return f"{self.layout} {self.id}"
+        return "nih_cxr14" if self.layout == "rsna_pneumonia" else self.layout
+
     @model_validator(mode="after")
     def _one_source(self) -> Cohort:
         if (self.root is None) == (self.phantom is None):

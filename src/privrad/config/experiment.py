@@ -176,6 +176,12 @@ class Experiment(Frozen):
         return roles
 
     @property
+    def same_ids(self) -> bool:
+        """Whether a patient of both cohorts has one id in both."""
+        public = self.cohorts.public
+        return public is not None and public.id_space == self.cohorts.private.id_space
+
+    @property
     def arms(self) -> dict[str, Arm]:
         """Epsilon 0 (not fine-tuned), each budget, and beside `inf` its matched recipe; by name."""
         arms = [Arm(name="eps-0", epsilon=0, recipe="none")]

@@ -32,6 +32,7 @@ _ASIDE = {
     "Modality": "what made the picture",
     "ConversionType": "whether it was scanned or captured, and may show names",
     "BurnedInAnnotation": "whether it shows names",
+    "ImageType": "whether it is a captured screen; of CT, whether a slice or an overview, a projection",
 }
 RADIOGRAPH = {
     **_ASIDE,
@@ -51,7 +52,6 @@ RADIOGRAPH = {
 SLICE = {
     **_ASIDE,
     **_PIXELS,
-    "ImageType": "whether it is a slice or an overview, a projection, a captured screen",
     "SeriesInstanceUID": "which slices belong together",
     "SeriesNumber": "which of several series is meant, when one has to be chosen",
     "FrameOfReferenceUID": "whether places can be compared",

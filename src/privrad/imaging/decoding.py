@@ -65,8 +65,6 @@ def _answer(job: dict[str, Any], answers: BinaryIO) -> None:
         pixels, told = _prepared(job)
     except Unreadable as error:
         _say(answers, {"reason": error.reason, "remedy": printable(error.remedy)[:_LONGEST_REMEDY]})
-    except ValueError as error:
-        _say(answers, {"reason": "argument", "remedy": str(error)})
     except (NameError, ImportError) as error:
         _say(answers, {"reason": "privrad", "remedy": str(error)})
     else:
@@ -76,14 +74,12 @@ def _answer(job: dict[str, Any], answers: BinaryIO) -> None:
 def _prepared(job: dict[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
     path, size, trusted = Path(job["path"]), job["size"], job["trusted"]
     if isinstance(size, int):
-        radiograph.check_wanted(size)
         with refusing():
             values = read_radiograph(path, trusted=trusted)
             return radiograph.prepare(values, size=size), {"text_lines": len(text_lines(values))}
     from privrad.imaging import ct
 
     lengths, window = tuple(size), tuple(job["window"])
-    ct.check_wanted(lengths, window)
     with refusing():
         scan = read_scan(path, within=job["within"] and Path(job["within"]), trusted=trusted)
         pixels = ct.prepare(scan, size=lengths, window=window)

@@ -17,6 +17,8 @@ _FARTHEST = 1e5
 _SHORT = 256
 _OF_EITHER_SIGN = ("PixelPaddingValue", "PixelPaddingRangeLimit")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # with the multi-frame ones below it
+SCREENS = {"SCREEN", "SCREENSAVE", "SCREENSHOT"}
+"""The words of ImageType that tell of a captured screen."""
 _DOCUMENTS = "1.2.840.10008.5.1.4.1.1.104."
 _CONVERSIONS = {
     "DV": "digitised video",
@@ -87,18 +89,19 @@ def set_aside(file: Dataset, *, trusted: bool) -> Unreadable | None:
     Documents never are; captured and scanned pictures, and what is declared to show annotation, only of a source that
     is trusted to have taken out names.
     """
-    kind = sop_class(file)
-    if kind.startswith(_DOCUMENTS):
+    kinds = values(file, "SOPClassUID") or (sop_class(file),)
+    if any(kind.startswith(_DOCUMENTS) for kind in kinds):
         return Unreadable(
             "encapsulated_document", "a document (PDF, CDA or a model to print), not an image; leave it out"
         )
     if trusted:
         return None
-    if text(file, "BurnedInAnnotation").upper() == "YES":
-        remedy = "its header says that text is burned into the picture; export the original, or a cleaned copy"
-        return Unreadable("burned_in_annotation", remedy)
-    how = _CONVERSIONS.get(text(file, "ConversionType").upper())
-    if kind == _SECONDARY_CAPTURE or kind.startswith(f"{_SECONDARY_CAPTURE}.") or how:
+    if set(values(file, "BurnedInAnnotation")) - {"NO", ""}:
+        remedy = "its header says that text is burned into the picture, or says neither yes nor no"
+        return Unreadable("burned_in_annotation", f"{remedy}; export the original, or a cleaned copy")
+    how = next((_CONVERSIONS[one] for one in values(file, "ConversionType") if one in _CONVERSIONS), "")
+    how = "a screen" if picture_words(file) & SCREENS else how
+    if how or any(f"{kind}.".startswith(f"{_SECONDARY_CAPTURE}.") for kind in kinds):
         made = f" from {how}" if how else ""
         remedy = f"a secondary capture{made}, which may show names; export the image as the modality made it"
         return Unreadable("secondary_capture", remedy)
@@ -110,10 +113,22 @@ def sop_class(file: Dataset) -> str:
     return text(file, "SOPClassUID") or str(file.file_meta.get("MediaStorageSOPClassUID", ""))
 
 
-def image_type(file: Dataset) -> tuple[str, ...]:
-    """The values of ImageType in capitals."""
-    value = _value(file, "ImageType") or ()
-    return tuple(str(part).upper() for part in ([value] if isinstance(value, str) else value))
+def values(file: Dataset, keyword: str) -> tuple[str, ...]:
+    """The values of an element of text, in capitals, none where it is absent or empty."""
+    value = _value(file, keyword)
+    if value is None or value == "":
+        return ()
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return tuple(_plain(part) for part in (value if several else [value]))
+
+
+def _plain(part: object) -> str:
+    return (part.decode("latin-1") if isinstance(part, bytes) else str(part)).strip(" \0").upper()
+
+
+def picture_words(file: Dataset) -> set[str]:
+    """The words of ImageType, in capitals."""
+    return {word for value in values(file, "ImageType") for word in value.replace("_", " ").split()}
 
 
 @cache

@@ -21,6 +21,7 @@ from privrad.imaging.unreadable import Unreadable
 from privrad.imaging.worker import Worker
 
 log = logging.getLogger("privrad")
+_BY_CHANCE = ("took_too_long", "crashed_decoder", "killed_decoder")
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -68,10 +69,19 @@ def run(
         if text is not None:
             _write_private(text, ("file", "lines"), burned)
         if burned:
-            log.info(
-                "%d of %d pictures show text near their border; look whether it names anybody", len(burned), len(kept)
-            )
+            level = logging.INFO if trusted else logging.WARNING
+            said = "%d of %d pictures show text near their border, which may name somebody; look at those in %s"
+            log.log(level, said, len(burned), len(kept), text or "the cohort")
+        _tell_of_chance(counts, out=out, rejects=rejects)
         write_shard(out, pixels=pixels[: len(kept)], image_ids=kept, refused=counts)
+
+
+def _tell_of_chance(counts: Counter[str], *, out: Path, rejects: Path) -> None:
+    """Warn of refusals that may be the computer's fault and not the files'."""
+    met = [f"{reason} {counts[reason]}" for reason in _BY_CHANCE if counts[reason]]
+    if met:
+        said = "refused: %s. If these files (in %s) are sound, remove %s and prepare it again on a less busy computer"
+        log.warning(said, ", ".join(met), rejects, out)
 
 
 def _task(image: config.Image, modality: config.Modality, *, root: Path, trusted: bool) -> Task:

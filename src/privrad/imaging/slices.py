@@ -12,7 +12,18 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from privrad.imaging import allowed
-from privrad.imaging.elements import image_type, known, numbers, place, set_aside, sop_class, text, whole
+from privrad.imaging.elements import (
+    SCREENS,
+    known,
+    numbers,
+    picture_words,
+    place,
+    set_aside,
+    sop_class,
+    text,
+    values,
+    whole,
+)
 from privrad.imaging.hounsfield import Coding, hounsfield
 from privrad.imaging.quiet import quiet
 from privrad.imaging.stored import GREY, stored_pixels, transfer_syntax
@@ -23,7 +34,7 @@ from privrad.imaging.walk import read_header as read_elements
 LARGEST = 4096 * 4096
 _ENHANCED = (uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 _SCOUTS = {"LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"}
-_PICTURES = {"MIP", "MAXIP", "MINIP", "MAXIMUM", "MINIMUM", "PROJECTION", "3D", "VRT", "SSD", "RENDERED", "SCREEN"}
+_PICTURES = {"MIP", "MAXIP", "MINIP", "MAXIMUM", "MINIMUM", "PROJECTION", "3D", "VRT", "SSD", "RENDERED", *SCREENS}
 _PIXEL_DATA = 0x7FE00010
 _WANTED = allowed.tags(allowed.SLICE)
 _SCALES = ("", "HU", "US")
@@ -130,7 +141,7 @@ def _beside(file: Dataset) -> Unreadable | None:
     if kind not in ("", uid.CTImageStorage, *_ENHANCED):
         name = uid.UID(kind).name if uid.UID(kind).type == "SOP Class" else "an object of the maker's own"
         return Unreadable("secondary_image", f"it is {name}, not a CT slice as it was reconstructed; name its source")
-    words = {word for value in image_type(file) for word in value.replace("_", " ").split()}
+    words = picture_words(file)
     if words & _SCOUTS:
         return Unreadable("localizer", "it is a localizer, an overview to plan the scan; name the scan itself")
     if words & _PICTURES:
@@ -156,7 +167,7 @@ def _slice(path: Path, header: Header, *, trusted: bool) -> Slice:
         number=_number(file),
         frame=text(file, "FrameOfReferenceUID"),
         acquisition=text(file, "AcquisitionNumber"),
-        image_type=image_type(file),
+        image_type=values(file, "ImageType"),
         rows=rows,
         columns=columns,
         position=place(file, "ImagePositionPatient", count=3),

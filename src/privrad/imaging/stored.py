@@ -33,6 +33,7 @@ _NEEDED = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated", "PhotometricIn
 _COPIED = (*_NEEDED, "BitsStored", "HighBit", "PixelRepresentation", "PlanarConfiguration", "PixelData")
 _SAMPLES, _BITS, _LARGEST = (1, 3), (1, 8, 16, 32, 64), 2**30
 _CODED_MOST = (4, 2**20)  # bytes for each byte of the picture, and in any case: no coder makes as many
+_MOST_TOLD = 10**6  # a longer number may be somebody's
 _PIXEL_DATA = 0x7FE00010
 
 
@@ -67,7 +68,8 @@ def _check(header: Header) -> None:
     check_size(int(file.Rows), int(file.Columns))
     frames = int(file.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise Unreadable("several_frames", f"{frames} frames; export the one to use as an image of its own")
+        count = frames if 0 <= frames < _MOST_TOLD else "an impossible number of"
+        raise Unreadable("several_frames", f"{count} frames; export the one to use as an image of its own")
     samples, bits = int(file.SamplesPerPixel), int(file.BitsAllocated)
     if samples not in _SAMPLES or bits not in _BITS:
         remedy = f"{samples} samples a pixel of {bits} bits; 1 or 3 of 8, 16 or 32 are read; export the image again"

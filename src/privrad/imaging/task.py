@@ -47,7 +47,18 @@ class Task:
     @property
     def memory(self) -> int:
         """The bytes that the process may take."""
-        return (MEMORY_RADIOGRAPH if isinstance(self.size, int) else MEMORY_SCAN) + 2 * max(0, math.prod(self.shape))
+        return (MEMORY_RADIOGRAPH if isinstance(self.size, int) else MEMORY_SCAN) + 2 * math.prod(self.shape)
+
+    def check(self) -> None:
+        """Raise ValueError for a size or window out of bounds."""
+        from privrad.imaging import ct, radiograph
+
+        if isinstance(self.size, int):
+            radiograph.check_wanted(self.size)
+        elif self.window is None:
+            raise ValueError("a volume needs a window; give two Hounsfield units, the lower one first")
+        else:
+            ct.check_wanted(self.size, self.window)
 
     def seconds(self, path: Path) -> float:
         """How long `path` may take."""

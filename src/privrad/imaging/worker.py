@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -36,10 +37,11 @@ _UNASKED = "said what was not asked"
 class Worker:
     """Prepares files one after another in a process that is started at the first and again after one that broke it.
 
-    A file that breaks the process is Unreadable: `took_too_long`, `too_large` where the system took it for its memory,
-    else `crashed_decoder`. Where earlier files went through the same process it is given to a new one first, so that
-    none is refused for the damage of another. The process keeps within the task's memory, leaves no core dump,
-    and its temporary files lie in a folder that goes with it. Nothing that it says is run or unpickled.
+    A file that breaks the process is given to a new one first, with as much time, so that none is refused for the
+    damage of another or for an hour in which the computer was busy. If it breaks that, too, it is Unreadable:
+    `took_too_long`, `killed_decoder` where the system killed it, as it does where memory runs out, else
+    `crashed_decoder`. The process keeps within the task's memory, leaves no core dump, and its temporary files lie in a
+    folder that goes with it. Nothing that it says is run or unpickled.
     """
 
     def __init__(self, task: Task) -> None:
@@ -55,15 +57,12 @@ class Worker:
     def prepare(self, path: Path) -> Prepared:
         """Prepare one file or folder.
 
-        Raises Unreadable for it, ValueError for a size or window out of bounds, and RuntimeError where the process
-        cannot be started or lacks a part of privrad.
+        Raises Unreadable for it, ValueError for a size or window out of bounds, and OSError where the process cannot be
+        started or lacks a part of privrad.
         """
-        used = self._child is not None
-        try:
+        self._task.check()
+        with contextlib.suppress(_BrokenError):
             return self._asked(path)
-        except _BrokenError as error:
-            if not used or error.late:
-                raise error.refusal from None
         try:
             return self._asked(path)
         except _BrokenError as error:
@@ -73,7 +72,7 @@ class Worker:
         self._child = self._child or _Child(self._task.memory)
         try:
             return self._child.ask(self._task, path)
-        except (Unreadable, ValueError):
+        except Unreadable:
             raise
         except BaseException:
             self._stop()
@@ -90,7 +89,7 @@ class _BrokenError(Exception):
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason)
-        self.refusal, self.late = Unreadable(reason, remedy), reason == "took_too_long"
+        self.refusal = Unreadable(reason, remedy)
 
 
 class _Child:
@@ -109,7 +108,7 @@ class _Child:
         except (_BrokenError, TimeoutError):
             self.close()
             said = f"the process that decodes files does not start; see why with: {' '.join(command)}"
-            raise RuntimeError(said) from None
+            raise ChildProcessError(said) from None
         except BaseException:
             self.close()
             raise
@@ -124,6 +123,7 @@ class _Child:
                 return self._prepared(answer, task)
         except TimeoutError:
             remedy = f"it was not done after {seconds:.0f} s; export it anew, uncompressed or at a lower resolution"
+            remedy += ", or prepare it on a less busy computer"
             raise _BrokenError("took_too_long", remedy) from None
         self._refuse(answer)
 
@@ -141,10 +141,8 @@ class _Child:
 
     def _refuse(self, answer: dict[str, Any]) -> NoReturn:
         reason, remedy = str(answer.get("reason")), printable(str(answer.get("remedy")))
-        if reason == "argument":
-            raise ValueError(remedy)
         if reason == "privrad":
-            raise RuntimeError(f"the process for decoding failed: {remedy}; is privrad installed whole?")
+            raise ChildProcessError(f"the process for decoding failed: {remedy}; is privrad installed whole?")
         if not re.fullmatch(r"[a-z_]{1,40}", reason) or len(remedy) > _LONGEST_REMEDY:
             self._fail(_UNASKED)
         raise Unreadable(reason, remedy)
@@ -194,7 +192,8 @@ class _Child:
         except subprocess.TimeoutExpired:
             raise TimeoutError from None
         if status == -signal.SIGKILL:
-            raise _BrokenError("too_large", "the system ran out of memory over it; export it at a lower resolution")
+            remedy = "the system killed its decoder, as where memory runs out; prepare it where more memory is free"
+            raise _BrokenError("killed_decoder", remedy)
         self._fail(f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with exit code {status}")
 
     def _fail(self, how: str) -> NoReturn:

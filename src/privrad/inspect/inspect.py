@@ -53,13 +53,14 @@ def run(
                 raise UndrawnError(f"cohort {cohort.id} is not drawn yet; draw it with: {_command(root, study_file)}")
             key = identity.key_for(cohort.sensitivity, seed=study.seed, folder=keys)
             seen = read(name, role, experiment, root=root, key=key)
+            made_by = _command(near, study_file)
+            part = page.part(seen, sheets=sheets, pictures=samples, near=near, made_by=made_by)
         except CohortError as error:
             faults.append(error)
             built.append(page.absent(name, role, cohort, sheets=sheets, said=str(error)))
         else:
             shown.append(seen)
-            made_by = _command(near, study_file)
-            built.append(page.part(seen, sheets=sheets, pictures=samples, near=near, made_by=made_by))
+            built.append(part)
     if not shown:
         raise faults[0]
     text = page.render(study.study, cohorts=built, whole=_whole(shown), study_file=study_file)

@@ -143,6 +143,7 @@ def _near(path: Path) -> Table | None:
             f"{path} is no table with columns {', '.join(NEAR_COPIES)}; delete it and make it again with snakemake"
         ) from None
     lines = [[Cell(words.flat(cell).replace("_", " ")) for cell in row] for row in found.itertuples(index=False)]
+    lines = lines or [[Cell("none")] + [Cell("")] * (len(NEAR_COPIES) - 1)]
     return Table("Pictures that look alike", NEAR_COPIES, lines, numeric=False)
 
 

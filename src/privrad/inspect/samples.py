@@ -10,19 +10,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydicom import dcmread
 
 from privrad import progress
+from privrad.imaging import allowed, elements
 from privrad.imaging.opening import open_regular
 from privrad.imaging.prepare import locate
+from privrad.imaging.quiet import quiet
 from privrad.imaging.read import Unreadable, read_radiograph, read_scan
 from privrad.imaging.task import Prepared, Task
+from privrad.imaging.walk import read_header
 from privrad.imaging.worker import Worker
 from privrad.inspect.seen import Seen
 from privrad.report import cuts, inline, words
 
 LONGEST, WIDEST = 288, 640
-ELEMENTS = ("BitsStored", "PhotometricInterpretation")
 INTERPRETATIONS = (
     "MONOCHROME1",
     "MONOCHROME2",
@@ -103,17 +104,18 @@ def _sample(file: Path, prepared: Prepared, task: Task, *, caption: str) -> Samp
 
 def _format(file: Path) -> str:
     """The file's format, bits and colours, by its header; no text of the file but a word of the standard."""
-    with open_regular(file) as stream:
+    with open_regular(file) as stream, quiet():
         head = stream.read(132)
         if head.startswith(b"\x89PNG"):
             return f"PNG, {head[24]} bits, {COLOURS.get(head[25], 'unknown')}"
         if head.startswith(b"\xff\xd8"):
             return "JPEG, 8 bits"
         stream.seek(0)
-        header = dcmread(stream, stop_before_pixels=True, force=True, specific_tags=list(ELEMENTS))
-    interpretation = str(header.get("PhotometricInterpretation", ""))
+        header = read_header(stream, allowed.tags(allowed.RADIOGRAPH)).elements
+        interpretation = elements.text(header, "PhotometricInterpretation")
+        bits = elements.numbers(header, "BitsStored")
     named = interpretation if interpretation in INTERPRETATIONS else "photometric interpretation unknown"
-    return f"DICOM, {int(header.get('BitsStored') or 0) or 'unknown'} bits, {named}"
+    return f"DICOM, {f'{bits[0]:g}' if bits else 'unknown'} bits, {named}"
 
 
 def _caption(row: pd.Series[Any], findings: Sequence[str]) -> str:
