@@ -243,8 +243,8 @@ def test_the_way_from_files_to_parts_is_counted(seeded: Written) -> None:
     copies = "Taken out as copies: copy in another part: 2"
     parts = "Train480 images240 patients Validation80 images40 patients Test240 images120 patients"
     for found, taken_out, prepared in (("814", "", 12), ("816", f"{copies} ", 10)):
-        way = f"{found} {refused} {taken_out}800 images of 400 patients accepted "
-        way += f"Refused at preparation: constant image: 2 unreadable file: 1 {prepared} images prepared, 64 × 64 pixels {parts}"
+        way = f"{found} {refused} {taken_out}800 images of 400 patients accepted Refused at preparation: "
+        way += f"constant image: 2 unreadable file: 1 {prepared} images prepared, 64 × 64 pixels {parts}"
         assert text.count(way) == 1
 
 

@@ -46,7 +46,7 @@ experiments:
     pretraining: none
     budgets: [8]
     privacy: {population: 30, expected_batch: 10, steps: 3, delta: 1e-3, noise: release}
-    training: {positive_weights: none}
+    training: {positive_weights: none, without_privacy: {augmentation: none}}
     evaluation: {redraws: 50}
 """
 OF_SCANS = (

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,13 @@ def _in_both(own: pd.DataFrame, public: pd.DataFrame, pairs: pd.DataFrame) -> pd
     """A row for each image, not in `pairs`, of a patient who has images in the public cohort, too."""
     first = public.groupby("patient_id")["image_id"].min()
     images = own[own["patient_id"].isin(first.index) & ~own["image_id"].isin(pairs["image_id"])]
-    facts = {"other_role": "public", "kind": "patient", "correlation": np.nan, "action": "removed", "where": "patient"}
+    facts: dict[str, Any] = {
+        "other_role": "public",
+        "kind": "patient",
+        "correlation": np.nan,
+        "action": "removed",
+        "where": "patient",
+    }
     return images[["image_id"]].assign(other_id=images["patient_id"].map(first), **facts)
 
 
