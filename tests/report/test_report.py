@@ -241,10 +241,11 @@ def test_the_way_from_files_to_parts_is_counted(seeded: Written) -> None:
     text = text_of(seeded[1])
     refused = "images found Refused at ingest: missing file: 11 unknown label: 3"
     copies = "Taken out as copies: copy in another part: 2"
+    kept = "Pairs that look alike, both kept: near, between patients: 3"
     parts = "Train480 images240 patients Validation80 images40 patients Test240 images120 patients"
     for found, taken_out, prepared in (("814", "", 12), ("816", f"{copies} ", 10)):
         way = f"{found} {refused} {taken_out}800 images of 400 patients accepted Refused at preparation: "
-        way += f"constant image: 2 unreadable file: 1 {prepared} images prepared, 64 × 64 pixels {parts}"
+        way += f"constant image: 2 unreadable file: 1 {prepared} images prepared, 64 × 64 pixels {kept} {parts}"
         assert text.count(way) == 1
 
 
@@ -269,6 +270,7 @@ def test_a_private_cohort_shows_no_picture_no_folder_and_no_small_count(private:
     assert "root: (left out)" in page
     text = html.unescape(text_of(page))
     assert "unknown label: <10 withheld images of 400 patients accepted" in text
+    assert text.count("Pairs that look alike") == 1, "those of the public cohort"
     assert "age: under 30 years <10 14 <10 <10 <10 <10" in text
     sexes = text.split("Mean AUROC by sex")[-1].split("Mean AUROC by age")[0]
     assert "female" in sexes

@@ -124,6 +124,8 @@ def counted(base: Path, *, role: str, patients: int, findings: Sequence[str]) ->
     files.write_text(base / "ingest" / role / "refused.csv", "reason,count\nmissing_file,11\nunknown_label,3\n")
     removed = "copy_in_another_part,2\n" if role == "public" else ""
     files.write_text(base / "duplicates" / role / "removed.csv", f"reason,count\n{removed}")
+    kept = "near,between_patients,reported,3,4\n"
+    files.write_text(base / "duplicates" / role / "counts.csv", f"kind,where,action,pairs,images\n{kept}")
     lines = ["split,column,value,images,patients"]
     for part, share in (("train", 0.6), ("validation", 0.1), ("test", 0.3)):
         held = round(patients * share)

@@ -25,6 +25,9 @@ READ = {
     *("BurnedInAnnotation", "PhotometricInterpretation", "PixelData", "VOILUTFunction", "RescaleType", "LUTData"),
 }
 """Elements that say what a picture is, so that another value would be another picture."""
+DAYS = {"DA": "19110317", "DT": "19110317101112.131415", "TM": "101112.131415"}
+WRITTEN = ("19110317", "1911-03-17", "101112.131415")
+"""The one day and time that are planted, and how they are written."""
 DEEP = 8
 PRIVATE_GROUPS = (0x0009, 0x0029, 0x6001)
 
@@ -60,6 +63,8 @@ class Planted:
                 image.add_new(tag, vr, self.new(place))
             elif vr == "UI":
                 image.add_new(tag, vr, self.uid(place))
+            elif vr in DAYS:
+                image.add_new(tag, vr, DAYS[vr])
             elif vr in BYTES and tag not in image:
                 image.add_new(tag, vr, self.new(place).encode())
         for group in PRIVATE_GROUPS:
@@ -100,24 +105,12 @@ def radiographs(root: Path, planted: Planted, *, count: int) -> None:
         drawn = chest.frontal(body, grades, style="private", bedside=False, devices=devices, size=64, rng=rng)
         _dicom(root / folder / f"{file}.dcm", np.rint(drawn * 4095).astype(np.uint16), planted, name=f"image {number}")
         own = [planted.new(f"{column} of row {number}") for column in named]
-        day = planted.new(f"day of row {number}")
         path = f"{folder}/{file}.dcm" if number else f"{folder}/{planted.new('a missing file')}.dcm"
-        rows.append(
-            [path, patient, study, day, 40 + number, "FM"[number % 2], "PA", "no", ("normal", "severe")[ill], *own]
-        )
+        known = (40 + number, "FM"[number % 2], "PA", "no", ("normal", "severe")[ill])
+        rows.append([path, patient, study, "1911-03-17", *known, *own])
     rows.append([*rows[1][:-4], planted.new("a label that is none"), *rows[1][-3:]])
-    header = [
-        "image",
-        "patient_id",
-        "study_id",
-        "study_date",
-        "age",
-        "sex",
-        "view",
-        "bedside",
-        "heart",
-        *named.values(),
-    ]
+    about = ("age", "sex", "view", "bedside", "heart")
+    header = ["image", "patient_id", "study_id", "study_date", *about, *named.values()]
     with (root / "uka_cxr.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([header, *rows])
 

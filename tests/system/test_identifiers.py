@@ -120,6 +120,7 @@ def leaks(folder: Path, planted: Planted) -> list[str]:
         held = b"\n".join([names, *contents(path)])
         known = {text for pattern in (rb"QZ[A-Z0-9]{10}", rb"[1-9]{24}") for text in re.findall(pattern, held)}
         found += [f"{inside}: {planted.places[text.decode()]}" for text in known if text.decode() in planted.places]
+        found += [f"{inside}: the day {day}" for day in identifiers.WRITTEN if day.encode() in held]
     return found
 
 
@@ -146,12 +147,14 @@ def test_an_identifier_that_leaks_would_be_found(hospital: Workspace, planted: P
     (folder / "packed.gz").write_bytes(gzip.compress(text.encode()))
     (folder / base64.urlsafe_b64encode(f"results/{text}".encode()).decode()).touch()
     pd.DataFrame({"id": [text]}).to_parquet(folder / "table.parquet")
+    (folder / "day.csv").write_text("seen\n1911-03-17\n")
     found = leaks(hospital.folder, planted)
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-    assert len(found) == 4
-    assert all(leak.endswith(place) for leak in found)
+    assert len(found) == 5
+    assert sum(leak.endswith(place) for leak in found) == 4
+    assert "logs/leaking/day.csv: the day 1911-03-17" in found
 
 
 def test_what_the_hospital_keeps_can_be_traced_back(hospital: Workspace, planted: Planted) -> None:

@@ -100,8 +100,8 @@ def poison(built: tree.Tree) -> None:
     for old, new in zip(paths["path"], NAMES, strict=True):
         (built.roots["chest", "private"] / old).rename(built.roots["chest", "private"] / new)
     paths.assign(path=NAMES).to_parquet(private / "locate/private/paths.parquet")
-    manifest = pd.read_parquet(base / "ingest/private/manifest.parquet")
-    manifest.assign(view=NAMES, sex=NAMES[::-1]).to_parquet(base / "ingest/private/manifest.parquet")
+    manifest = pd.read_parquet(base / "duplicates/private/manifest.parquet")
+    manifest.assign(view=NAMES, sex=NAMES[::-1]).to_parquet(base / "duplicates/private/manifest.parquet")
     rows = manifest[["image_id", "patient_id"]].assign(split="test", finding="cardiomegaly", label=0, score=0.9)
     place = base / "predict/eps-0.29/seed-0/predictions.parquet"
     place.parent.mkdir(parents=True)

@@ -26,12 +26,14 @@ class CohortAccount:
     `balance` has split, column, value, images, patients; `flow` has step, reason, count, where step is found, ingest
     (refused there for that reason), accepted, prepare (refused there) or prepared. Beside a count column stands, once
     the account may be shown, a text column `<name>_shown`: what to show instead of the number, empty for the number.
+    `copies` has the pairs of alike pictures: kind, where, action, pairs, images.
     """
 
     role: config.Role
     declared: config.Cohort
     balance: pd.DataFrame
     flow: pd.DataFrame
+    copies: pd.DataFrame
     prepared: shards.Images
     manifest: Path
     paths: Path
@@ -175,6 +177,7 @@ def _cohort(
         declared=cohort,
         balance=balance,
         flow=_flow(balance, refused, removed, prepared),
+        copies=folder.csv("duplicates", role, "counts.csv"),
         prepared=prepared,
         manifest=folder.root / "duplicates" / role / "manifest.parquet",
         paths=private / "locate" / role / "paths.parquet",

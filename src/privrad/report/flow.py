@@ -60,6 +60,19 @@ def of(cohort: CohortAccount, *, account: Account) -> Flow:
     )
 
 
+def kept_copies(cohort: CohortAccount, *, account: Account) -> list[Refused]:
+    """Pairs of pictures that are alike and were both kept, by how much and where they stand."""
+    folder, kind = f"{account.name}/duplicates/{cohort.role}", kind_of(cohort)
+    rows = cohort.copies[cohort.copies["action"] == "reported"].to_dict("records")
+    return [
+        Refused(
+            number.said(f"{row['kind']}, {str(row['where']).replace('_', ' ')}"),
+            number.of_table(folder, "counts.csv", row, "pairs", form="count", kind=kind),
+        )
+        for row in rows
+    ]
+
+
 def _step(account: Account, cohort: CohortAccount, rows: Sequence[Mapping[Any, Any]], step: str) -> Number:
     folder = "ingest" if step == "found" else "prepare"
     file = f"{account.name}/{folder}/{cohort.role}"

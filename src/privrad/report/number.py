@@ -60,6 +60,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "balance.csv": ("split", "column", "value"),
     "refused.csv": ("reason",),
     "removed.csv": ("reason",),
+    "counts.csv": ("kind", "where", "action"),
 }
 ESCAPED = str.maketrans({"%": "%25", ";": "%3B", "=": "%3D"})
 Row = frozenset[tuple[str, str]]

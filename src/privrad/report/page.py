@@ -55,6 +55,7 @@ class CohortPart:
     """One cohort as the page shows it."""
 
     account: CohortAccount
+    copies: Sequence[flow.Refused]
     flow: flow.Flow
     split: tables.Table
     pairs: Sequence[pictures.Pair]
@@ -184,9 +185,11 @@ def part(
 
 
 def _cohort(cohort: CohortAccount, account: Account, *, internal: bool) -> CohortPart:
+    open_to_all = cohort.declared.sensitivity != "private"
     return CohortPart(
         account=cohort,
         flow=flow.of(cohort, account=account),
+        copies=flow.kept_copies(cohort, account=account) if internal or open_to_all else [],
         split=tables.split(cohort, account=account),
         pairs=pictures.pairs(cohort, experiment=account.experiment, internal=internal),
     )
