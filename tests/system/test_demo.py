@@ -76,6 +76,15 @@ def test_tumours_are_learned_from_scans_and_privacy_costs_accuracy(clone: Path, 
     assert lost["eps-1.06"] > 0
 
 
+def test_scans_of_both_forms_were_prepared_and_the_page_speaks_of_them(clone: Path) -> None:
+    listed = pd.read_csv(clone / "results/demo/pancreas/phantom/private/pdac.csv")
+    assert set(listed["scan"].str.endswith(".nii.gz")) == {True, False}
+    rejects = sorted((clone / "private/demo/pancreas/prepare/private").glob("*-rejects.csv"))
+    assert len(rejects) == 2
+    assert all(pd.read_csv(path).empty for path in rejects)
+    assert "PDAC" in (clone / "results/demo/report.html").read_text()
+
+
 def test_scans_are_compared_by_quartiles_of_age(scans: pd.DataFrame) -> None:
     bands = list(dict.fromkeys(scans.loc[scans.group_by == "age", "group"]))
     assert len(bands) == 4
