@@ -245,7 +245,9 @@ def reported(wildcards):
         folder = f"results/{STUDY.study}/{name}"
         for role in experiment.roles:
             files.append(f"{folder}/ingest/{role}/refused.csv")
-            files += [f"{folder}/duplicates/{role}/{table}" for table in ("manifest.parquet", "counts.csv", "removed.csv")]
+            files += [
+                f"{folder}/duplicates/{role}/{table}" for table in ("manifest.parquet", "counts.csv", "removed.csv")
+            ]
             files += [f"{folder}/split/{role}/{table}" for table in ("assignment.parquet", "balance.csv")]
             files += shards_of(name, role)
         if experiment.pretraining is not None:
