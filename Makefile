@@ -65,7 +65,7 @@ test: $(READY) ## run all tests but the system tests
 
 test-system: $(READY) ## run the tests that need fresh clones, servers, kills or a browser
 	@echo "Running the system tests; they clone, set up and run the project, so this takes a while."
-	@mkdir -p build && $(BIN)/pytest $(TESTS) -m system -n 3 --dist loadfile --junitxml=build/tests-system.xml; status=$$?; \
+	@mkdir -p build && $(BIN)/pytest $(TESTS) -m system -n 3 --dist loadfile --no-loadscope-reorder --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
 
 test-slurm: $(READY) ## run the tests that start a real Slurm; as root, with Debian's slurm-wlm and munge installed

@@ -152,6 +152,7 @@ def scans(root: Path, planted: Planted, drawn: Path, *, count: int) -> None:
             nibabel.nifti1.Nifti1Extension(6, planted.new(f"scan {number}: extension").encode())
         )
         nibabel.save(copy, root / f"{file}.nii.gz")
-        rows.append([f"{file}.nii.gz", patient, study, 50 + number, "M", number % 2])
+        part = ("test", "train", "validation")[number // 2 % 3]
+        rows.append([f"{file}.nii.gz", patient, study, 50 + number, "M", part, number % 2])
     with (root / "pdac.csv").open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([["scan", "patient_id", "study_id", "age", "sex", "pdac"], *rows])
+        csv.writer(stream).writerows([["scan", "patient_id", "study_id", "age", "sex", "split", "pdac"], *rows])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -15,21 +16,17 @@ import pytest
 
 from privrad import config
 from privrad.cohorts import phantom
+from privrad.imaging.shards import open_shards
 from tests.system import identifiers
 from tests.system.identifiers import Planted
 from tests.test_workflow import Workspace
 
 pytestmark = pytest.mark.system
-PATIENTS, SCANS = 60, 6
-SHARDS = [f"results/{name}/prepare/private/shard-000.safetensors" for name in ("identified/chest", "scans/pancreas")]
+PATIENTS, SCANS = 60, 28
 PRIVATE = {"private", "work", "keys", "cohorts"}
 """What may hold identifiers: the hospital's own folders, and where its cohorts lie."""
 
-STUDY = """
-study: identified
-seed: 7
-performance: {device: cpu, threads: 1, physical_batch: 32}
-experiments:
+CHEST = """
   chest:
     findings: [cardiomegaly]
     cohorts:
@@ -49,16 +46,24 @@ experiments:
     training: {positive_weights: none, without_privacy: {augmentation: none}}
     evaluation: {redraws: 50}
 """
-OF_SCANS = (
-    STUDY.replace("study: identified", "study: scans")
-    .replace("chest:", "pancreas:\n    modality: ct")
+PANCREAS = (
+    CHEST.replace("chest:", "pancreas:\n    modality: ct")
     .replace("cardiomegaly: heart", "pdac: pdac")
     .replace("cardiomegaly", "pdac")
+    .replace("id: ward", "id: clinic")
     .replace("uka_cxr", "pdac")
     .replace("cohorts/chest", "cohorts/ct")
-    .replace("size: 32, shards: 1", "size: [32, 32, 16], window: [-150, 250], shards: 1")
+    .replace("by: hash, validation: 0.2, test: 0.3", "by: table")
+    .replace("size: 32,", "size: [32, 32, 16], window: [-150, 250],")
     .replace("resnet9", "scale_resnet9")
+    .replace("population: 30, expected_batch: 10", f"population: {SCANS // 3}, expected_batch: 5")
+    .replace("redraws: 50", "redraws: 50, age_bands: quartiles, minimum_cell: 5")
 )
+STUDY = f"""
+study: identified
+seed: 7
+performance: {{device: cpu, threads: 1, physical_batch: 32}}
+experiments:{CHEST}{PANCREAS}"""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +73,7 @@ def planted() -> Planted:
 
 @pytest.fixture(scope="module")
 def hospital(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A hospital's clone, in which the chest study ran to its report, and scans were prepared."""
+    """A hospital's clone, in which a study of radiographs and scans ran to its report."""
     workspace = Workspace(tmp_path_factory.mktemp("hospital"))
     workspace.original = STUDY
     workspace.fill()
@@ -79,11 +84,9 @@ def hospital(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> Work
     drawn = config.Phantom(style="private", patients=2 * SCANS, size=64, images_per_patient=(1, 1))
     phantom.run(drawn, layout="pdac", seed=5, out=workspace.folder / "work/drawn")
     identifiers.scans(cohorts / "ct", planted, workspace.folder / "work/drawn", count=SCANS)
-    (workspace.folder / "scans.yaml").write_text(OF_SCANS)
-    for number, asked in enumerate([[], [SHARDS[1], "--configfile", "scans.yaml"]]):
-        run = workspace.snakemake(*asked)
-        assert run.returncode == 0, run.stdout
-        (workspace.folder / f"logs/said-{number}.log").write_text(run.stdout)
+    run = workspace.snakemake()
+    assert run.returncode == 0, run.stdout
+    (workspace.folder / "logs/said.log").write_text(run.stdout)
     return workspace
 
 
@@ -128,7 +131,11 @@ def test_the_study_ran_over_all_that_was_planted(hospital: Workspace, planted: P
     assert (hospital.folder / "results/identified/report.html").is_file()
     refused = pd.read_csv(hospital.folder / "results/identified/chest/ingest/private/refused.csv")
     assert dict(zip(refused["reason"], refused["count"], strict=True)) == {"missing_file": 1, "unknown_label": 1}
-    assert all((hospital.folder / shard).stat().st_size > 20_000 for shard in SHARDS)
+    for name, count in (("chest", PATIENTS - 1), ("pancreas", SCANS)):
+        assert (
+            len(open_shards([hospital.folder / f"results/identified/{name}/prepare/private/shard-000.safetensors"]))
+            == count
+        )
     places = " ".join(planted.places.values())
     for place in ("PatientName", "PatientBirthName", "OverlayComments", "sequence 8 deep", "private element of 6001"):
         assert place in places
@@ -155,6 +162,16 @@ def test_an_identifier_that_leaks_would_be_found(hospital: Workspace, planted: P
     assert len(found) == 5
     assert sum(leak.endswith(place) for leak in found) == 4
     assert "logs/leaking/day.csv: the day 1911-03-17" in found
+
+
+def test_every_number_of_the_report_recomputes(hospital: Workspace) -> None:
+    run = hospital.privrad("verify", "results/identified", "--all", "--study", "config.yaml", "--json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert json.loads(run.stdout)["holds"] is True
+
+
+def test_a_second_run_does_nothing(hospital: Workspace) -> None:
+    assert hospital.planned() == {}
 
 
 def test_what_the_hospital_keeps_can_be_traced_back(hospital: Workspace, planted: Planted) -> None:

@@ -25,6 +25,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workspace:
 
 def _make(home: Workspace, *, remote: Path) -> None:
     workspace.begun(home.folder, study="tiny.yaml", keys=home.keys)
+    home.edit("budgets: [2, inf]", "budgets: [2]")
     home.edit("steps: 3", "steps: 60")
     home.edit("threads: 1,", "threads: 1, checkpoint_minutes: 0,")
     home.done("dvc", "remote", "add", "--default", "store", str(remote))

@@ -92,7 +92,7 @@ def test_what_must_stay_in_the_house_is_in_neither_git_nor_dvc_nor_the_remote(
             "pretraining: {learning_rate: 1e-3",
             "pretraining: {learning_rate: 2e-3",
             {"pretrain", *TRAINED},
-            {"pretrain-chest@mish", "pretrain-chest@relu"},
+            {"pretrain-chest@mish"},
         ),
         ("steps: 60", "steps: 61", TRAINED, {"reserve"}),
         ("redraws: 50", "redraws: 60", MEASURED, {"evaluate-chest"}),
@@ -127,19 +127,17 @@ def test_raw_images_go_to_dvc_and_not_to_git(home: Workspace, tmp_path: Path) ->
 
 def test_an_experiment_is_tried_and_versions_compared(pulled: Workspace) -> None:
     """The last to use the clone, whose study it changes."""
-    changed = "config.yaml:experiments.chest.training.without_privacy.epochs=2"
+    changed = "config.yaml:experiments.chest.privacy.steps=61"
     said = pulled.done("dvc", "exp", "run", "-S", changed)
     assert {stage for stage in re.findall(r"^Running stage '(.*)':", said, re.M) if "finetune" in stage} == {
-        "finetune-chest@inf-0"
+        "finetune-chest@2-0"
     }
     params = json.loads(pulled.done("dvc", "params", "diff", "--json", stderr=subprocess.DEVNULL))
-    assert params == {
-        "config.yaml": {"experiments.chest.training.without_privacy.epochs": {"old": 1, "new": 2, "diff": 1}}
-    }
+    assert params == {"config.yaml": {"experiments.chest.privacy.steps": {"old": 60, "new": 61, "diff": 1}}}
     metrics = json.loads(pulled.done("dvc", "metrics", "diff", "--json", stderr=subprocess.DEVNULL))
     ((file, differing),) = metrics.items()
     assert file == "results/tiny/chest/evaluate/overview.json"
-    assert set(differing) == {"eps-inf.seed-0.auroc"}
+    assert set(differing) == {"eps-2.seed-0.auroc"}
     pulled.done("dvc", "plots", "diff")
     page = (pulled.folder / "dvc_plots/index.html").read_text()
     assert "figure-2.svg" in page
