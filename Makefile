@@ -65,12 +65,12 @@ test: $(READY) ## run all tests but the system tests
 
 test-system: $(READY) ## run the tests that need fresh clones, servers, kills or a browser
 	@echo "Running the system tests; they clone, set up and run the project, so this takes a while."
-	@mkdir -p build && $(BIN)/pytest $(TESTS) -m system -n 3 --dist loadfile --no-loadscope-reorder --junitxml=build/tests-system.xml; status=$$?; \
+	@mkdir -p build && $(BIN)/pytest $(or $(TESTS),tests/system tests/versions) -m system -n 3 --dist loadfile --no-loadscope-reorder --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
 
 test-slurm: $(READY) ## run the tests that start a real Slurm; as root, with Debian's slurm-wlm and munge installed
 	@echo "Running the tests on Slurm; it is started and stopped by them."
-	@mkdir -p build && $(BIN)/pytest -m slurm --junitxml=build/tests-slurm.xml; status=$$?; \
+	@mkdir -p build && $(BIN)/pytest tests/slurm -m slurm --junitxml=build/tests-slurm.xml; status=$$?; \
 	  echo "Each test's result: build/tests-slurm.xml"; exit $$status
 
 audit: $(READY) ## kill and resume 50 trainings; find planted unfairness; count false alarms; attack hidden counts

@@ -6,6 +6,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = {"system": ("system", "versions"), "slurm": ("slurm",)}
+"""Where `make test-system` and `make test-slurm` look."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test that no target of the Makefile would run."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        for marker, folders in FOLDERS.items():
+            if item.get_closest_marker(marker) and folder not in folders:
+                raise pytest.UsageError(
+                    f"{item.nodeid} is marked {marker}; move it to tests/{' or tests/'.join(folders)}"
+                )
 
 
 @pytest.fixture(scope="session")

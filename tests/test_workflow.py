@@ -308,8 +308,3 @@ def test_snakemakes_own_report_works(workspace: Workspace) -> None:
     run = workspace.snakemake("--report", "snakemake-report.zip")
     assert run.returncode == 0, run.stdout
     assert (workspace.folder / "snakemake-report.zip").stat().st_size > 10_000
-
-
-def test_lint_is_clean(workspace: Workspace) -> None:
-    run = workspace.snakemake("--lint")
-    assert run.returncode == 0, run.stdout

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from privrad import config, stages
+
 LOCK = Path("dvc.lock")
 UNSAVED = """Nothing was saved: by config.yaml and the code as they are now, these are still to be made:
   {jobs}
@@ -36,6 +38,7 @@ class RefusedError(Exception):
 
 def save() -> None:
     """Commit the results to DVC's cache and dvc.lock; RefusedError where something is still to be made."""
+    _shaped()
     if jobs := pending():
         raise RefusedError(UNSAVED.format(jobs="\n  ".join(jobs)))
     if left := leftovers():
@@ -77,6 +80,7 @@ def _forget() -> None:
 
 def repro() -> None:
     """Run the study with Snakemake, which makes in parallel what DVC would make in turn, and save it."""
+    _shaped()
     _run(
         "snakemake",
         "--cores",
@@ -84,6 +88,14 @@ def repro() -> None:
         hint="mend what it says; what was made stays, and the next run goes on from there",
     )
     save()
+
+
+def _shaped() -> None:
+    """RefusedError where dvc.yaml has other stages than the study."""
+    try:
+        stages.require(config.load(Path("config.yaml")), path=stages.DVC_FILE)
+    except config.ConfigError as error:
+        raise RefusedError(str(error)) from None
 
 
 def pending() -> list[str]:

@@ -54,14 +54,15 @@ def sources(module: str) -> list[Path]:
             f"module {module!r} is not one of privrad's; name a file below {PACKAGE.name}/, such as 'cohorts.split'"
         )
     found: set[Path] = set()
-    waiting = [module]
+    met: set[str] = set()
+    waiting = {module}
     while waiting:
-        file = _file(waiting.pop())
-        if file is None or file in found:
-            continue
-        found.add(file)
-        found.update(_data_beside(file))
-        waiting.extend(_imports(file))
+        name = waiting.pop()
+        met.add(name)
+        if (file := _file(name)) is not None:
+            found.add(file)
+            found.update(_data_in(file.parent) if file.parent != PACKAGE else ())
+            waiting |= set(_imports(file)) - met
     return sorted(found)
 
 
@@ -73,11 +74,10 @@ def _file(module: str) -> Path | None:
     return None
 
 
-def _data_beside(file: Path) -> Iterator[Path]:
-    if file.parent != PACKAGE:
-        for path in file.parent.rglob("*"):
-            if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts:
-                yield path
+@functools.cache
+def _data_in(folder: Path) -> tuple[Path, ...]:
+    below = (path for path in folder.rglob("*") if path.suffix != ".py" and "__pycache__" not in path.parts)
+    return tuple(path for path in below if path.is_file())
 
 
 @functools.cache
@@ -90,7 +90,7 @@ def _imported(file: Path) -> Iterator[str]:
     within = file.relative_to(PACKAGE).parent.parts
     for depth in range(len(within) + 1):
         yield ".".join(within[:depth])
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -101,6 +101,15 @@ def _imported(file: Path) -> Iterator[str]:
         for name in names:
             if name.startswith(f"{PACKAGE.name}."):
                 yield name.removeprefix(f"{PACKAGE.name}.")
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """All statements below a node; expressions, which hold none, are not walked through."""
+    for below in ast.iter_child_nodes(node):
+        if isinstance(below, ast.stmt):
+            yield below
+        if isinstance(below, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield from _statements(below)
 
 
 def _absolute(node: ast.ImportFrom, within: tuple[str, ...]) -> str:

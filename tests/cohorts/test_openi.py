@@ -166,7 +166,7 @@ def test_a_report_that_must_not_be_read_is_refused_alone(tmp_path: Path) -> None
     out = ingest(root, tmp_path / "out")
     assert out.images["source_patient"].tolist() == ["CXR13", "CXR1"]
     unread = sorted([*(number for number in reports if number not in (1, 13)), 14, 15], key=str)
-    assert out.rejects == [(f"ecgen-radiology/{number}.xml", "unknown_label") for number in unread]
+    assert out.rejects == [(f"ecgen-radiology/{number}.xml", "unreadable_report") for number in unread]
 
 
 def test_each_other_refusal_of_a_picture_has_its_reason(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_each_other_refusal_of_a_picture_has_its_reason(tmp_path: Path) -> None:
     with pytest.raises(CohortError, match=r"has no report: unpack NLMCXR_reports.tgz there"):
         ingest(tmp_path, tmp_path / "out")
     none = write(tmp_path / "none", {1: "<broken", 2: "<worse"}, [])
-    with pytest.raises(CohortError, match=r"no image is left to use. 2 unknown_label"):
+    with pytest.raises(CohortError, match=r"no image is left to use. 2 unreadable_report"):
         ingest(none, tmp_path / "out")
     bare = write(tmp_path / "bare", {1: report(1)}, [])
     with pytest.raises(CohortError, match=r"no image is left to use"):

@@ -182,9 +182,10 @@ def test_damaged_and_foreign_weights_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match="cannot be read"):
         checkpoint.load(path, architecture=architecture())
-    save_file({"x": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match="do not say what network"):
-        checkpoint.load(path, architecture=architecture())
+    for said in ({}, {"privrad": "{"}, {"privrad": "[]"}):
+        save_file({"x": torch.zeros(1)}, path, metadata=said)
+        with pytest.raises(ValueError, match="do not say what network"):
+            checkpoint.load(path, architecture=architecture())
 
 
 def test_weights_that_are_not_finite_are_not_written(tmp_path: Path) -> None:

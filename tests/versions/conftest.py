@@ -28,6 +28,8 @@ def _make(home: Workspace, *, remote: Path) -> None:
     home.edit("budgets: [2, inf]", "budgets: [2]")
     home.edit("steps: 3", "steps: 60")
     home.edit("threads: 1,", "threads: 1, checkpoint_minutes: 0,")
+    shaped = home.make("stages")
+    assert shaped.returncode == 0, shaped.stdout
     home.done("dvc", "remote", "add", "--default", "store", str(remote))
     home.commit("the remote")
     home.done("snakemake", "--cores", "2", "--quiet", "all")

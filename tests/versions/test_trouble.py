@@ -107,12 +107,13 @@ def test_what_is_still_to_be_made_is_not_saved(clone: Workspace) -> None:
     assert not (clone.folder / ".dvc/cache").exists()
 
 
-def test_dvc_refuses_a_study_of_another_shape(clone: Workspace) -> None:
+def test_a_study_of_another_shape_is_refused_until_its_stages_are_written(clone: Workspace) -> None:
     clone.edit("    image:", "    compare: uka_cxr\n    image:")
-    run = clone.run("dvc", "repro")
-    assert run.returncode != 0
-    assert "run make stages" in run.stdout
-    assert "Traceback" not in run.stdout
+    for run in (clone.run("dvc", "repro"), clone.make("save"), clone.make("repro")):
+        assert run.returncode != 0
+        assert "run make stages" in run.stdout
+        assert "Traceback" not in run.stdout
+    assert not (clone.folder / "results").exists()
     assert clone.make("stages").returncode == 0
     assert "compare" in (clone.folder / "dvc.yaml").read_text()
 

@@ -20,6 +20,7 @@ RESERVED = ("all", "mean")
 REMEDIES = {
     "missing_file": "Put the image where the table says, with forward slashes and the right case, or remove its row.",
     "outside_root": "Give a path below the cohort's folder; copy images and slices that are linked from elsewhere.",
+    "unreadable_report": "Look at the report or reading: a link, too long, or no such file as the layout has.",
     "unknown_label": "Correct the label to one that the layout knows, or remove the row.",
     "missing_value": "Fill in image, patient, study and every finding.",
     "patient_with_two_sexes": "Correct the sex, or tell apart the people who share this patient id.",

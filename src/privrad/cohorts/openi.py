@@ -18,7 +18,7 @@ REPORTS = ("ecgen-radiology", "NLMCXR_reports/ecgen-radiology")
 PICTURES = ("NLMCXR_png", "images", "images/images_normalized", "")
 PROJECTIONS = "indiana_projections.csv"
 TERMS = {"major": ("major",), "automatic": ("automatic",), "both": ("major", "automatic")}
-UNREAD = frozenset({"", "no indexing"})
+UNINDEXED = frozenset({"", "no indexing"})
 NOTHING: Mapping[str, frozenset[str]] = {"major": frozenset(), "automatic": frozenset()}
 LONGEST = 1_048_576  # bytes of a report; the published ones have a few thousand
 LATERAL = re.compile(r"\blat(eral)?\b", re.IGNORECASE)
@@ -52,8 +52,8 @@ def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.Da
 
     `cohort.labels` gives the MeSH heading of each finding, or several with "|" between them; what follows a slash
     ("Cardiomegaly/mild") does not count. `columns.terms` says whose headings: major (the default), given by people;
-    automatic, by a program; or both. A report that nobody indexed has an unknown label, and so has one that is not
-    read: larger than 1 MiB, no XML, or with a document type. The patient is the report ("uId"). Frontal is what
+    automatic, by a program; or both. A report that nobody indexed has an unknown label; one larger than 1 MiB, of no
+    XML, or with a document type is not read. The patient is the report ("uId"). Frontal is what
     `indiana_projections.csv` says; without that table, a picture whose caption names a frontal view and no lateral.
     """
     tables.mapped(cohort, defaults={}, required=(), beside=("terms",))
@@ -73,8 +73,12 @@ def read(cohort: config.Cohort, *, findings: Sequence[str], root: Path) -> pd.Da
     texts = {name: pd.Series(values, dtype="str") for name, values in parts.items()}
     found = rows.assemble(texts | {"file": rows.tidy_path(texts["file"])}, table=REPORTS[0])
     found = rows.frontal(found, _views(pictures, root=root), blank=True)
-    unread = [picture.headings["major"] <= UNREAD for picture in pictures]
-    found = rows.refuse(found, pd.Series(unread, index=found.index, dtype="bool"), "unknown_label")
+    faults = {
+        "unreadable_report": [bool(picture.file) for picture in pictures],
+        "unknown_label": [picture.headings["major"] <= UNINDEXED for picture in pictures],
+    }
+    for reason, fault in faults.items():
+        found = rows.refuse(found, pd.Series(fault, index=found.index, dtype="bool"), reason)
     headings = [frozenset[str]().union(*(picture.headings[by] for by in TERMS[terms])) for picture in pictures]
     return _labelled(found, headings, cohort=cohort, findings=findings)
 

@@ -47,7 +47,7 @@ def _read(cohort: config.Cohort, *, findings: Sequence[str], root: Path, prefix:
     The last digit of the name is the label, 1 for tuberculosis, and "tuberculosis" the one label that
     `cohort.labels` can name. All are PA (Jaeger et al. 2014, doi 10.3978/j.issn.2223-4292.2014.11.20). Sex and age are
     in the readings; without one they are unknown. A picture is a patient, but for those whose reading calls another
-    the same patient's. A reading of more than 64 KiB, or a link out of the root, makes the label unknown.
+    the same patient's. A reading of more than 64 KiB, or one that leads out of the root, is not read.
     """
     tables.mapped(cohort, defaults={}, required=())
     for finding in findings:
@@ -70,7 +70,7 @@ def _read(cohort: config.Cohort, *, findings: Sequence[str], root: Path, prefix:
     }
     found = rows.assemble(parts, table=PICTURES)
     readable = pd.Series([readings[stem].readable for stem in stems], index=found.index)
-    found = rows.refuse(found, ~readable, "unknown_label")
+    found = rows.refuse(found, ~readable, "unreadable_report")
     matches = [NAME.fullmatch(stem) for stem in stems]
     digit = pd.Series([match[1] if match else "?" for match in matches], index=found.index)
     return rows.labelled(found, pd.DataFrame(dict.fromkeys(findings, digit)), values={"0": 0, "1": 1})

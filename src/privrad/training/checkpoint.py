@@ -83,9 +83,12 @@ def load(path: Path, *, architecture: Architecture) -> nn.Module:
 
 
 def _compare(path: Path, stored: str | None, wanted: Architecture) -> None:
-    if stored is None:
+    try:
+        found = json.loads(stored or "null")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
         raise ValueError(f"weights {path} do not say what network they are for; use weights that privrad wrote")
-    found = json.loads(stored)
     for key, value in json.loads(json.dumps(asdict(wanted))).items():
         if found.get(key) != value:
             raise ValueError(
