@@ -1,24 +1,30 @@
-"""The demonstration as a new user runs it: a fresh clone, `make demo`, and what its curve must show."""
+"""The demonstration as a new user runs it: a fresh clone, `make demo`, and what its curve must show.
+
+Only the packages are those that run the tests, so that they are not installed once more.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
 pytestmark = pytest.mark.system
 
 
 def demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run `make demo` as from a new shell: outside this virtual environment and outside another make."""
-    inherited = ("PYTHONPATH", "VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")
-    environment = {name: value for name, value in os.environ.items() if name not in inherited}
-    return subprocess.run(["make", "demo"], cwd=folder, env=environment, text=True, capture_output=True)
+    """Run `make demo` outside another make, with the clone's own code."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    environment = inherited | {"PYTHONPATH": str(folder / "src"), "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = ["make", f"VENV={BIN.parent}", "-o", f"{BIN.parent}/.ready", "demo"]
+    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

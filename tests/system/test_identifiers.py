@@ -54,7 +54,7 @@ PANCREAS = (
     .replace("uka_cxr", "pdac")
     .replace("cohorts/chest", "cohorts/ct")
     .replace("by: hash, validation: 0.2, test: 0.3", "by: table")
-    .replace("size: 32,", "size: [32, 32, 16], window: [-150, 250],")
+    .replace("size: 32,", "size: [16, 16, 16], window: [-150, 250],")
     .replace("resnet9", "scale_resnet9")
     .replace("population: 30, expected_batch: 10", f"population: {SCANS // 3}, expected_batch: 5")
     .replace("redraws: 50", "redraws: 50, age_bands: quartiles, minimum_cell: 5")

@@ -128,7 +128,7 @@ def test_raw_images_go_to_dvc_and_not_to_git(home: Workspace, tmp_path: Path) ->
 def test_an_experiment_is_tried_and_versions_compared(pulled: Workspace) -> None:
     """The last to use the clone, whose study it changes."""
     changed = "config.yaml:experiments.chest.privacy.steps=61"
-    said = pulled.done("dvc", "exp", "run", "-S", changed)
+    said = pulled.done("dvc", "exp", "run", "-S", changed, "evaluate-chest")
     assert {stage for stage in re.findall(r"^Running stage '(.*)':", said, re.M) if "finetune" in stage} == {
         "finetune-chest@2-0"
     }
