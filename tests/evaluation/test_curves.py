@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from privrad.evaluation import curves, estimates, redraws
+from privrad.evaluation import curves, estimates, redraws, roc
 
 Floats = NDArray[np.float64]
 GRID = np.arange(101) / 100
@@ -45,6 +45,22 @@ def test_the_areas_under_both_curves_are_those_of_scikit_learn() -> None:
     passed = curves.measure(scores, labels=labels, units=units, weights=weights(200).matrix[:1])
     assert passed.roc[0, :-1].mean() == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     assert passed.precision[0, 1:].mean() == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+
+
+def test_all_cores_together_measure_the_same_bits(cell: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = weights()
+    ranking, _ = roc.rank(cell["scores"], labels=cell["labels"], units=cell["units"])
+
+    def measured() -> list[Floats]:
+        passed = curves.measure(**cell, weights=drawn.matrix)
+        found, at = roc.measure(ranking, drawn, thresholds=[0.5])
+        parts = (found, *at, {"auroc": roc.auroc(ranking, drawn)})
+        return [passed.roc, passed.precision, passed.bins, *(values for part in parts for values in part.values())]
+
+    alone = measured()
+    monkeypatch.setattr(roc, "ALONE", 0)
+    for one, other in zip(alone, measured(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_every_redraws_roc_curve_is_that_of_its_images(cell: dict[str, Any]) -> None:

@@ -65,8 +65,10 @@ def measure(
     ranking, _ = roc.rank(scores, labels=labels, units=units)
     ends = [ranking.above(edge / roc.BINS) for edge in range(roc.BINS - 1, 0, -1)]
     stops = np.array([*ends, len(scores)], dtype=np.int64)
-    totals = _totals(ranking.units, ranking.positive, weights)
-    rates, precision, at = _pass(ranking.units, ranking.positive, ranking.closes, weights, totals, stops, STEPS)
+    many = roc.worth_it(ranking, rows=len(weights))
+    totals = (_totals_together if many else _totals_alone)(ranking.units, ranking.positive, weights)
+    in_one_pass = _pass_together if many else _pass_alone
+    rates, precision, at = in_one_pass(ranking.units, ranking.positive, ranking.closes, weights, totals, stops, STEPS)
     own = np.diff(at, axis=1, prepend=0)[:, ::-1]
     return Passed(rates, precision, np.stack([own.sum(axis=2), own[..., 0]], axis=2))
 
@@ -141,7 +143,6 @@ def _band(draws: Floats, *, confidence: float) -> tuple[Floats, Floats]:
     return bounds[0], bounds[1]
 
 
-@njit(parallel=True, cache=True)
 def _totals(units, positive, weights):  # type: ignore[no-untyped-def]
     """Positives and negatives of every row of the weights."""
     held = np.zeros((weights.shape[1], 2), np.int64)
@@ -156,7 +157,6 @@ def _totals(units, positive, weights):  # type: ignore[no-untyped-def]
     return totals
 
 
-@njit(parallel=True, cache=True)
 def _pass(units, positive, closes, weights, totals, stops, steps):  # type: ignore[no-untyped-def]
     """Both curves on their grids, and the positives and negatives that have passed at each stop."""
     rates = np.full((weights.shape[0], steps + 1), np.nan)
@@ -190,3 +190,7 @@ def _pass(units, positive, closes, weights, totals, stops, steps):  # type: igno
         for step in range(steps + 1):
             rates[row, step] = rates[row, step] / positives if positives > 0 and negatives > 0 else np.nan
     return rates, precision, at
+
+
+_totals_alone, _totals_together = njit(cache=True)(_totals), njit(parallel=True, cache=True)(_totals)
+_pass_alone, _pass_together = njit(cache=True)(_pass), njit(parallel=True, cache=True)(_pass)

@@ -73,7 +73,7 @@ def auroc(ranking: Ranking, weights: Weights) -> Floats:
     Whole numbers below 2**53 are counted, so exact under ties; NaN where a row has no positive or no negative image.
     Source: Mann and Whitney, Annals of Mathematical Statistics 18 (1947).
     """
-    areas = _areas_together if _worth_it(ranking, weights) else _areas_alone
+    areas = _areas_together if worth_it(ranking, rows=weights.rows) else _areas_alone
     found = areas(ranking.units, ranking.positive, ranking.closes, weights.slabs)
     return np.asarray(found)[: weights.rows]
 
@@ -91,7 +91,7 @@ def measure(
     ends = [ranking.above(edge / BINS) for edge in range(BINS - 1, 0, -1)]
     cuts = [ranking.above(threshold) for threshold in thresholds]
     stops = np.array(sorted({*ends, *cuts, len(ranking.scores)}), dtype=np.int64)
-    in_one_pass = _pass_together if _worth_it(ranking, weights) else _pass_alone
+    in_one_pass = _pass_together if worth_it(ranking, rows=weights.rows) else _pass_alone
     areas, passed = in_one_pass(ranking.scores, ranking.units, ranking.positive, ranking.closes, weights.slabs, stops)
     areas, passed = areas[: weights.rows], passed[: weights.rows]
     positives, negatives = passed[:, -1, 0], passed[:, -1, 1]
@@ -136,9 +136,9 @@ def _ratio(over: Floats, under: Floats) -> Floats:
     return found
 
 
-def _worth_it(ranking: Ranking, weights: Weights) -> bool:
+def worth_it(ranking: Ranking, *, rows: int) -> bool:
     """Whether there is so much to do that waking the other cores is worth its time."""
-    return len(ranking.scores) * weights.rows > ALONE
+    return len(ranking.scores) * rows > ALONE
 
 
 def _areas(units, positive, closes, slabs):  # type: ignore[no-untyped-def]
