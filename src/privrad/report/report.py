@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from privrad import config, files, progress
@@ -15,11 +14,8 @@ from privrad.report import published as publication
 
 LEFT_OUT = "(left out)"
 FOLDERS = ("root", "ledger")
-BY_PYTHON = pd.option_context("mode.string_storage", "python")
-"""Tables are small and read cell by cell, which of Arrow's texts takes a third longer in all."""
 
 
-@BY_PYTHON
 def run(
     study: config.Study,
     *,
@@ -71,7 +67,6 @@ def run(
         temporary.write_text(written, encoding="utf-8")
 
 
-@BY_PYTHON
 def figures_of(
     study: config.Study,
     *,
