@@ -64,7 +64,7 @@ test: $(READY) ## run all tests but the system tests
 	  echo "Each test's result: build/tests.xml"; exit $$status
 
 test-system: $(READY) ## run the tests that need fresh clones, servers, kills or a browser
-	@echo "Running the system tests; they clone, set up and run the project, so this takes a while."
+	@echo "Running the system tests; they clone and run the project, so this takes a while."
 	@mkdir -p build && $(BIN)/pytest $(or $(TESTS),tests/system tests/versions) -m system -n 3 --dist loadfile --no-loadscope-reorder --junitxml=build/tests-system.xml; status=$$?; \
 	  echo "Each test's result: build/tests-system.xml"; exit $$status
 
